@@ -1,0 +1,176 @@
+"""What an engine is: the one small interface behind which Embedded (and the Pulumi CLI) run a stack.
+
+An engine is handed the program; it knows none. Events stream to a callback while a run goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = [
+    "Change",
+    "Diagnostic",
+    "Effect",
+    "Engine",
+    "Event",
+    "Op",
+    "Preview",
+    "Program",
+    "ResourceFinished",
+    "ResourceStarted",
+    "RunFinished",
+    "RunResult",
+    "RunStarted",
+    "Stack",
+]
+
+
+class Op(StrEnum):
+    SAME = "same"
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    READ = "read"
+
+
+class Effect(StrEnum):
+    """What a change does to a running tenant, mildest first."""
+
+    NONE = "none"
+    IN_PLACE = "in place"
+    RESTART = "restart"
+    DOWNTIME = "downtime"
+    DATA_LOSS = "data loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One resource's difference. paths: dotted property paths that differ, secrets never shown."""
+
+    urn: str
+    type: str
+    name: str
+    op: Op
+    effect: Effect = Effect.NONE
+    paths: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    severity: str
+    message: str
+    urn: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    stack: str
+    operation: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceStarted:
+    change: Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceFinished:
+    change: Change
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    stack: str
+    seconds: float
+    counts: Mapping[Op, int]
+
+
+Event = RunStarted | ResourceStarted | ResourceFinished | RunFinished | Diagnostic
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A Pulumi program by reference, so that a worker process can import it: `module:function`.
+
+    arguments: keyword arguments, picklable (a TenantSpec, a CellSpec).
+    fingerprint: digest of the arguments and of the code that reads them; equal fingerprint, equal resources.
+    """
+
+    entry: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Where one stack's state is. backend: the folder that holds `.pulumi/`.
+
+    secrets_provider: `hashivault://KEY` (OpenBao transit), reached by VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.
+    config: the stack's plain config, fully qualified keys; part of what the dynamic provider stores.
+    """
+
+    project: str
+    name: str
+    backend: Path
+    secrets_provider: str
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    changes: tuple[Change, ...]
+    resources: int
+    seconds: float
+    worst: Effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """changes: everything but `same`. recognised: the fingerprint matched, nothing was evaluated."""
+
+    changes: tuple[Change, ...]
+    counts: Mapping[Op, int]
+    outputs: Mapping[str, Any]
+    seconds: float
+    timings: Mapping[str, float]
+    recognised: bool = False
+
+
+class Engine(Protocol):
+    """All calls block until done, raise the errors of tenancy.errors, and may be called again after any failure."""
+
+    def preview(self, stack: Stack, program: Program, *, on_event: OnEvent | None = None) -> Preview: ...
+
+    def up(
+        self, stack: Stack, program: Program, *, if_changed: bool = False, on_event: OnEvent | None = None
+    ) -> RunResult:
+        """if_changed: return at once when the last finished run had the same fingerprint and state is untouched."""
+        ...
+
+    def refresh(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult: ...
+
+    def destroy(
+        self, stack: Stack, *, lift_protection: bool = False, on_event: OnEvent | None = None
+    ) -> RunResult:
+        """lift_protection: also what is protected or retained; only for a caller that has the right to (test environments)."""
+        ...
+
+    def outputs(self, stack: Stack) -> Mapping[str, Any]: ...
+
+    def export(self, stack: Stack) -> Mapping[str, Any]:
+        """The deployment as `pulumi stack export` gives it, secrets still encrypted."""
+        ...
+
+    def recover(self, stack: Stack) -> RunResult:
+        """Settle what a killed run left (journal, pending operations, our own dead lock)."""
+        ...

@@ -1,0 +1,159 @@
+"""A cell: one cluster with its OpenBao and its database, cache and messaging servers, in one region.
+
+Read from a cell file (`kind: Cell`), which `tenantry local up` writes for the local platform and a platform
+engineer writes for a cluster of their own. It holds addresses and names only, never a credential: those come
+from the environment (VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT, KUBECONFIG) and from OpenBao.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+__all__ = [
+    "Backups",
+    "Cache",
+    "Cell",
+    "CellSpec",
+    "Database",
+    "Egress",
+    "Images",
+    "Kubernetes",
+    "Messaging",
+    "Metadata",
+    "Monitoring",
+    "OpenBao",
+    "Peer",
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class Peer(_Model):
+    """Who stands at the other end of a network rule: pods in a namespace, or an address range; one of the two."""
+
+    namespace: str | None = None
+    pod_labels: dict[str, str] = Field(default_factory=dict)
+    cidr: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Peer:
+        if (self.namespace is None) == (self.cidr is None):
+            raise ValueError("give either namespace (with optional podLabels) or cidr")
+        return self
+
+
+class Kubernetes(_Model):
+    """What the cluster offers. A None class or issuer leaves the cluster's own default."""
+
+    simulated_nodes: bool = False
+    ingress_class: str | None = "nginx"
+    ingress_peer: Peer = Peer(namespace="ingress-nginx")
+    dns_peer: Peer = Peer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})
+    cluster_issuer: str | None = None
+    storage_class: str | None = None
+    shared_storage_class: str | None = None
+    """Class that gives ReadWriteMany volumes; None: workloads with several web replicas need object storage."""
+
+
+class OpenBao(_Model):
+    """The cell's key manager. Mounts are names without slashes."""
+
+    address: str
+    peer: Peer
+    transit_mount: str = "transit"
+    kv_mount: str = "kv"
+    database_mount: str = "database"
+    kubernetes_mount: str = "kubernetes"
+    audience: str = "openbao"
+
+
+class Database(_Model):
+    """The shared MariaDB server. `connection` is its name in OpenBao's database engine."""
+
+    host: str
+    port: int = 3306
+    peer: Peer
+    connection: str = "shared"
+    max_connections: int = 2000
+
+
+class Cache(_Model):
+    host: str
+    port: int = 6379
+    peer: Peer
+
+
+class Messaging(_Model):
+    host: str
+    port: int = 5671
+    management_url: str
+    peer: Peer
+
+
+class Egress(_Model):
+    """The cell's egress proxy: the only way out for a tenant, by a per-tenant list of hosts."""
+
+    host: str
+    port: int = 3128
+    namespace: str = "tenantry-egress"
+    peer: Peer
+
+
+class Backups(_Model):
+    """Where backups go: an S3-compatible bucket, or a folder of the machine that takes them (local platform)."""
+
+    kind: Literal["s3", "folder"] = "s3"
+    url: str
+    """`https://host/bucket` for s3, an absolute path for folder."""
+
+
+class Monitoring(_Model):
+    """`operator`: PodMonitor and PrometheusRule objects (needs the Prometheus operator's CRDs).
+    `annotations`: `prometheus.io/*` annotations and labelled ConfigMaps for rules and dashboards."""
+
+    flavour: Literal["annotations", "operator"] = "annotations"
+    peer: Peer = Peer(namespace="monitoring")
+
+
+class Images(_Model):
+    """Images of Tenantry's own helpers. `registry` replaces the host of every image, None keeps it."""
+
+    agent: str = "openbao/openbao:2.7.2"
+    backup: str = "ghcr.io/tenantry/backup:0.1.0"
+    mariadb: str = "mariadb:10.11.14"
+    registry: str | None = None
+
+
+class CellSpec(_Model):
+    region: str
+    residency: tuple[str, ...] = ("any",)
+    domain: str
+    """Tenants get `<name>.<domain>` when they declare no host of their own."""
+    kubernetes: Kubernetes = Kubernetes()
+    openbao: OpenBao
+    database: Database
+    cache: Cache
+    messaging: Messaging
+    egress: Egress
+    backups: Backups
+    monitoring: Monitoring = Monitoring()
+    images: Images = Images()
+    ca_bundle: str = ""
+    """PEM of the authority that signed the shared services' certificates; public, mounted into pods."""
+
+
+class Metadata(_Model):
+    name: str = Field(pattern=r"^[a-z]([-a-z0-9]{0,28}[a-z0-9])?$")
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Cell(_Model):
+    api_version: Literal["tenantry.dev/v1alpha1"] = "tenantry.dev/v1alpha1"
+    kind: Literal["Cell"] = "Cell"
+    metadata: Metadata
+    spec: CellSpec

@@ -1,0 +1,340 @@
+"""`TenantSpec`: a tenant, fully decided. Every name, size and limit is here; nothing is left to look up.
+
+`resolve` (resolving.py) makes it from a tenant file, the plans, the workload catalogue and the cell; the
+components turn it into resources. Units: CPU in milli-cores (`_m`), memory and storage in MiB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tenantry.tenancy.cell import Cell
+
+__all__ = [
+    "AlertRule",
+    "BackupSpec",
+    "CacheSpec",
+    "Configuration",
+    "DatabaseSpec",
+    "DatabaseTier",
+    "DeletionPolicy",
+    "Environment",
+    "IntegrationSpec",
+    "LimitSpec",
+    "MessagingKind",
+    "MessagingSpec",
+    "ModuleKind",
+    "ModuleSpec",
+    "Names",
+    "Probe",
+    "QuotaSpec",
+    "Reach",
+    "ScheduledTask",
+    "StorageSpec",
+    "TenantSpec",
+    "WorkloadSpec",
+]
+
+
+class Environment(StrEnum):
+    PRODUCTION = "production"
+    STAGING = "staging"
+    TEST = "test"
+
+
+class DatabaseTier(StrEnum):
+    SHARED = "shared"
+    DEDICATED = "dedicated"
+    RDS = "rds"
+
+
+class MessagingKind(StrEnum):
+    RABBITMQ = "rabbitmq"
+    DATABASE = "database"
+
+
+class DeletionPolicy(StrEnum):
+    BACKUP_THEN_DELETE = "backup-then-delete"
+    DELETE = "delete"
+    PROTECT = "protect"
+
+
+class ModuleKind(StrEnum):
+    """service: Deployment + Service (+ Ingress where `public`). worker: Deployment.
+    scheduled: one CronJob a task. task: a one-shot Job (install, migrate)."""
+
+    SERVICE = "service"
+    WORKER = "worker"
+    SCHEDULED = "scheduled"
+    TASK = "task"
+
+
+class Reach(StrEnum):
+    """What a module may open connections to; DNS always, everything else never."""
+
+    DATABASE = "database"
+    CACHE = "cache"
+    MESSAGING = "messaging"
+    OPENBAO = "openbao"
+    EGRESS = "egress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Every derived name. All but `stack`, `host label` and `state_key` carry the incarnation."""
+
+    namespace: str
+    """Also the tenant's folder in OpenBao's kv, its transit key and its messaging vhost: policies are templated on it."""
+    stack: str
+    schema: str
+    account_a: str
+    account_b: str
+    transit_key: str
+    kv_path: str
+    """Under the kv mount, without `data/`: `tenants/<namespace>`."""
+    database_role_a: str
+    database_role_b: str
+    messaging_vhost: str
+    messaging_user: str
+    cache_user: str
+    cache_prefix: str
+    """Ends with a colon."""
+    backup_prefix: str
+    """Ends with a slash."""
+    state_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """HTTP when `path` is set, else TCP on `port`, else `command` run in the container."""
+
+    path: str | None = None
+    port: int | None = None
+    command: tuple[str, ...] = ()
+    initial_delay_s: int = 0
+    period_s: int = 10
+    timeout_s: int = 5
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledTask:
+    """One schedule of a scheduled module. `deadline_s` ends a hung run before the next but one is due."""
+
+    name: str
+    schedule: str
+    command: tuple[str, ...]
+    deadline_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleSpec:
+    name: str
+    title: str
+    kind: ModuleKind
+    command: tuple[str, ...]
+    """Complete argument vector; () for a scheduled module, whose tasks carry their own."""
+    tasks: tuple[ScheduledTask, ...]
+    environment: tuple[tuple[str, str], ...]
+    port: int | None
+    public: bool
+    """Reached from outside through the Ingress."""
+    replicas_min: int
+    replicas_max: int
+    """Equal to the minimum: no autoscaler. Scheduled and task modules: 1."""
+    cpu_target_percent: int
+    cpu_request_m: int
+    cpu_limit_m: int
+    memory_request_mib: int
+    memory_limit_mib: int
+    scratch_mib: int
+    """Limit of each emptyDir and of ephemeral storage."""
+    readiness: Probe | None
+    liveness: Probe | None
+    startup: Probe | None
+    mounts: tuple[str, ...]
+    """Names of `StorageSpec` that it mounts."""
+    reach: frozenset[Reach]
+    metrics_path: str | None
+    """Scraped on `port` when set."""
+    database_connections: int
+    """Per replica; the sum over modules at their maximum fits the account's cap."""
+    stop_grace_s: int
+    run_before: bool
+    """task only: must succeed before the other modules roll (install, migrate)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSpec:
+    """A persistent volume of the workload. shared: ReadWriteMany when any mounting module has several replicas."""
+
+    name: str
+    mount_path: str
+    size_mib: int
+    shared: bool
+    backup: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A file that `bao agent` renders into memory. `template` is in its language; our ${…} are already filled in."""
+
+    path: str
+    """Absolute, inside the container."""
+    template: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    name: str
+    expression: str
+    """PromQL; `$namespace` is already filled in."""
+    for_s: int
+    severity: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSpec:
+    """The application, resolved for one tenant: only modules that are switched on."""
+
+    name: str
+    title: str
+    release: str
+    image: str
+    template_version: int
+    uid: int
+    gid: int
+    unprivileged_port_start: int | None
+    """Value for the safe sysctl net.ipv4.ip_unprivileged_port_start; None: not set."""
+    modules: tuple[ModuleSpec, ...]
+    storage: tuple[StorageSpec, ...]
+    configuration: tuple[Configuration, ...]
+    scripts: tuple[tuple[str, str], ...]
+    """(file name, text), mounted read-only at `scripts_path`; public, no secrets."""
+    scripts_path: str
+    generated_secrets: tuple[tuple[str, int], ...]
+    """(name, random bytes): application secrets made once in OpenBao at `<kv_path>/app`."""
+    writable_paths: tuple[str, ...]
+    """Folders that get a scratch volume, the root file system being read-only."""
+    alerts: tuple[AlertRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSpec:
+    tier: DatabaseTier
+    host: str
+    port: int
+    storage_mib: int
+    connections: int
+    """Cap of each of the two accounts; together within the plan."""
+    engine_version: str
+    cpu_m: int
+    """dedicated and rds: size of the own server; shared: 0."""
+    memory_mib: int
+    instance_class: str | None
+    """rds only."""
+    rotation_days: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSpec:
+    dedicated: bool
+    host: str
+    port: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagingSpec:
+    kind: MessagingKind
+    host: str
+    port: int
+    max_queues: int
+    max_connections: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationSpec:
+    """An outside system. `credentials`: path of its secret below the tenant's kv path, or None."""
+
+    name: str
+    kind: str
+    host: str
+    port: int
+    credentials: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaSpec:
+    """The namespace's ResourceQuota; everything that the modules may take at their maximum fits in."""
+
+    cpu_request_m: int
+    cpu_limit_m: int
+    memory_request_mib: int
+    memory_limit_mib: int
+    storage_mib: int
+    ephemeral_mib: int
+    pods: int
+    volumes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSpec:
+    contacts: int
+    messages_per_month: int
+    api_requests_per_minute: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSpec:
+    enabled: bool
+    schedule: str
+    keep_daily: int
+    keep_weekly: int
+    keep_monthly: int
+    deadline_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSpec:
+    name: str
+    incarnation: str
+    display_name: str
+    owner: str
+    plan: str
+    environment: Environment
+    managed_by: str
+    region: str
+    residency: str
+    hosts: tuple[str, ...]
+    names: Names
+    workload: WorkloadSpec
+    database: DatabaseSpec
+    cache: CacheSpec
+    messaging: MessagingSpec
+    integrations: tuple[IntegrationSpec, ...]
+    quota: QuotaSpec
+    limits: LimitSpec
+    backup: BackupSpec
+    retention_days: int
+    maintenance_window: str | None
+    """`Sun 02:00-04:00 Europe/Berlin`; None: any time."""
+    expires_on: str | None
+    """ISO date; only test environments."""
+    deletion_policy: DeletionPolicy
+    grace_days: int
+    cell: Cell
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels that every object of the tenant carries; deletion and drift find objects by them."""
+        return {
+            "app.kubernetes.io/managed-by": "tenantry",
+            "app.kubernetes.io/part-of": self.workload.name,
+            "tenantry.dev/tenant": self.name,
+            "tenantry.dev/incarnation": self.incarnation,
+            "tenantry.dev/plan": self.plan,
+            "tenantry.dev/environment": self.environment.value,
+        }
