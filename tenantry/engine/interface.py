@@ -159,10 +159,15 @@ class Engine(Protocol):
 
     def refresh(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult: ...
 
-    def destroy(
-        self, stack: Stack, *, lift_protection: bool = False, on_event: OnEvent | None = None
-    ) -> RunResult:
-        """lift_protection: also what is protected or retained; only for a caller that has the right to (test environments)."""
+    def destroy(self, stack: Stack, *, lift_protection: bool = False, on_event: OnEvent | None = None) -> RunResult:
+        """lift_protection: also what is protected or retained; for a caller that may (test environments)."""
+        ...
+
+    def remove(self, stack: Stack) -> None:
+        """Delete what a destroyed stack leaves: its state, history and backups, then the key that sealed them.
+
+        Raises Conflict while the stack has resources. A stack that is not there is no error.
+        """
         ...
 
     def outputs(self, stack: Stack) -> Mapping[str, Any]: ...

@@ -1,0 +1,9 @@
+"""The local platform: a whole cell on one machine, with no container engine.
+
+Who calls it: the command line (`tenantry local …`) and the tests. Who it knows: the domain, nothing else of ours.
+"""
+
+from tenantry.local.machine import LocalPlatform
+from tenantry.local.part import PartStatus, State
+
+__all__ = ["LocalPlatform", "PartStatus", "State"]

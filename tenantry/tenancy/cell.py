@@ -125,8 +125,18 @@ class Images(_Model):
 
     agent: str = "openbao/openbao:2.7.2"
     backup: str = "ghcr.io/tenantry/backup:0.1.0"
+    egress: str = "ubuntu/squid:6.6-24.04_beta"
     mariadb: str = "mariadb:10.11.14"
+    redis: str = "redis:7.2.5"
     registry: str | None = None
+
+    def located(self, image: str) -> str:
+        """`image` as this cell pulls it: its host replaced by `registry`. An image that is there already stays."""
+        if self.registry is None or image.startswith(f"{self.registry}/"):
+            return image
+        host, slash, rest = image.partition("/")
+        named = slash and ("." in host or ":" in host or host == "localhost")
+        return f"{self.registry}/{rest if named else image}"
 
 
 class CellSpec(_Model):

@@ -85,7 +85,7 @@ class Names:
     """Every derived name. All but `stack`, `host label` and `state_key` carry the incarnation."""
 
     namespace: str
-    """Also the tenant's folder in OpenBao's kv, its transit key and its messaging vhost: policies are templated on it."""
+    """Also the tenant's folder in OpenBao's kv, its transit key and its vhost: policies are templated on it."""
     stack: str
     schema: str
     account_a: str
@@ -163,6 +163,8 @@ class ModuleSpec:
     stop_grace_s: int
     run_before: bool
     """task only: must succeed before the other modules roll (install, migrate)."""
+    group: str = ""
+    """The function that it belongs to (`messaging` for each of its workers); for display and selection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

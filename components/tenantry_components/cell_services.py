@@ -1,0 +1,155 @@
+"""What a cell's shared services get once: OpenBao's engines, policies and logins, and the rule over the others.
+
+Afterwards the administrators' passwords of MariaDB, RabbitMQ and Redis are known to OpenBao alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from string import Template
+
+import pulumi
+
+from tenantry.tenancy.cell import Cell
+from tenantry_components.cell_cluster import REVIEWER, SYSTEM_NAMESPACE
+from tenantry_components.providers.adoption import AdoptedRabbitMq, AdoptedRedis
+from tenantry_components.providers.database_connection import DatabaseConnection
+from tenantry_components.providers.mariadb_server import PROVISIONER
+from tenantry_components.providers.openbao import DatabaseStaticRole
+from tenantry_components.providers.openbao_cell import Authority, KubernetesAuth, KubernetesAuthRole, Mount, Policy
+
+__all__ = ["EGRESS_ACCOUNT", "EGRESS_ROLE", "TENANT_ROLE", "CellServices"]
+
+TENANT_ROLE = "tenant"
+EGRESS_ROLE = "egress"
+EGRESS_ACCOUNT = "egress"
+"""The egress proxy's service account, in its namespace."""
+# OpenBao takes matchLabels alone. Tenants' namespaces have this label; the cell's own have another value.
+_TENANT_SELECTOR = json.dumps({"matchLabels": {"app.kubernetes.io/managed-by": "tenantry"}})
+_TOKEN_TTL_S = 3600
+_PROVISIONER_ROTATION_DAYS = 1
+
+
+class CellServices(pulumi.ComponentResource):
+    """cell: the cell. policies: OpenBao policies by name, with ${…_mount} still to fill in: `tenant`, `egress`, ….
+    renewal: see `KubernetesAuth`. after: the cluster's reviewer.
+
+    `login`: what pods that log in come after.
+
+    Outputs: `role`, by which tenants' pods log in; `connection`, the database's name in OpenBao.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cell: Cell,
+        *,
+        policies: Mapping[str, str],
+        renewal: str,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tenantry:cell:Services", name, None, opts)
+        openbao = cell.spec.openbao
+        kept = pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True)
+        mounts = {
+            kind: Mount(kind, mount=mount, kind=kind, opts=kept)
+            for kind, mount in (
+                ("transit", openbao.transit_mount),
+                ("kv", openbao.kv_mount),
+                ("database", openbao.database_mount),
+            )
+        }
+        authority = Authority(
+            "authority", kv_mount=openbao.kv_mount, pem=cell.spec.ca_bundle, opts=self._after(mounts["kv"])
+        )
+        self.login = self._login(cell, policies, renewal, after)
+        self._adopt(cell, mounts["database"], authority)
+        self.role = pulumi.Output.from_input(TENANT_ROLE)
+        self.connection = pulumi.Output.from_input(cell.spec.database.connection)
+        self.register_outputs({"role": self.role, "connection": self.connection})
+
+    def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=list(resources))
+
+    def _login(
+        self, cell: Cell, policies: Mapping[str, str], renewal: str, after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        openbao = cell.spec.openbao
+        inside = openbao.peer.namespace is not None
+        method = KubernetesAuth(
+            "kubernetes",
+            mount=openbao.kubernetes_mount,
+            reviewer="" if inside else f"{SYSTEM_NAMESPACE}/{REVIEWER}",
+            renewal="" if inside else renewal,
+            opts=self._after(*after),
+        )
+        mounts = {
+            "transit_mount": openbao.transit_mount,
+            "kv_mount": openbao.kv_mount,
+            "database_mount": openbao.database_mount,
+        }
+        made: list[pulumi.Resource] = [
+            Policy(
+                name,
+                policy=f"tenantry-{name}",
+                text=Template(text).safe_substitute(mounts),
+                kubernetes_mount=openbao.kubernetes_mount,
+                opts=self._after(method),
+            )
+            for name, text in sorted(policies.items())
+        ]
+        proxy = json.dumps({"matchLabels": {"kubernetes.io/metadata.name": cell.spec.egress.namespace}})
+        for role, namespaces, accounts in (
+            (TENANT_ROLE, _TENANT_SELECTOR, ["*"]),
+            (EGRESS_ROLE, proxy, [EGRESS_ACCOUNT]),
+        ):
+            made.append(
+                KubernetesAuthRole(
+                    role,
+                    mount=openbao.kubernetes_mount,
+                    role=role,
+                    namespace_selector=namespaces,
+                    service_accounts=accounts,
+                    audience=openbao.audience,
+                    policies=[f"tenantry-{role}"],
+                    ttl_s=_TOKEN_TTL_S,
+                    opts=self._after(method),
+                )
+            )
+        return made
+
+    def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
+        openbao, database = cell.spec.openbao, cell.spec.database
+        connection = DatabaseConnection(
+            "database",
+            mount=openbao.database_mount,
+            connection=database.connection,
+            host=database.host,
+            port=database.port,
+            authority=cell.spec.ca_bundle,
+            opts=self._after(database_mount),
+        )
+        DatabaseStaticRole(
+            "provisioner",
+            mount=openbao.database_mount,
+            role=PROVISIONER,
+            connection=database.connection,
+            username=PROVISIONER,
+            rotation_days=_PROVISIONER_ROTATION_DAYS,
+            opts=self._after(connection),
+        )
+        AdoptedRabbitMq(
+            "messaging",
+            management_url=cell.spec.messaging.management_url,
+            kv_mount=openbao.kv_mount,
+            opts=self._after(authority),
+        )
+        AdoptedRedis(
+            "cache",
+            host=cell.spec.cache.host,
+            port=cell.spec.cache.port,
+            kv_mount=openbao.kv_mount,
+            opts=self._after(authority),
+        )

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Runs the command that it is given, and ends it gently once the files in $TENANTRY_CONFIGURATION have changed (a
+# credential was rotated), so that the kubelet starts the container afresh with the new ones. A module reads its
+# configuration at its start, and mounts single files of it, which do not follow a change: hence a new start.
+#
+# $TENANTRY_EGRESS: a file of variables with the login to the egress proxy, read first. Without
+# $TENANTRY_CONFIGURATION (a Job, which ends before a credential does) that is all, and the command takes over.
+set -u
+
+if [ -n "${TENANTRY_EGRESS:-}" ]; then
+    set -a
+    # shellcheck source=/dev/null
+    . "$TENANTRY_EGRESS" || exit 1
+    set +a
+fi
+[ -n "${TENANTRY_CONFIGURATION:-}" ] || exec "$@"
+
+digest() { cat "$TENANTRY_CONFIGURATION"/* 2>/dev/null | cksum; }
+
+started_with=$(digest)
+# Replicas must not all end in the same moment: each waits its own time, by its pod's name.
+patience=$(($(hostname | cksum | cut -d ' ' -f 1) % ${TENANTRY_RESTART_SPREAD:-30}))
+
+"$@" &
+child=$!
+
+(
+    while sleep "${TENANTRY_CHECK_SECONDS:-5}"; do
+        if [ "$(digest)" != "$started_with" ]; then
+            echo "configuration changed: ending the process for a new start" >&2
+            sleep "$patience"
+            kill -TERM "$child"
+            exit
+        fi
+    done
+) &
+watcher=$!
+
+for signal in TERM INT QUIT HUP USR1 USR2 WINCH; do
+    # shellcheck disable=SC2064 # the name is meant to be filled in now
+    trap "kill -$signal $child 2>/dev/null" "$signal"
+done
+
+# A trapped signal ends `wait` early; the child's own status is what the last one gives.
+while :; do
+    wait "$child"
+    status=$?
+    kill -0 "$child" 2>/dev/null || break
+done
+kill "$watcher" 2>/dev/null
+exit "$status"

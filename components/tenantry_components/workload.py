@@ -1,0 +1,86 @@
+"""The application itself: its configuration, volumes and modules, in the order in which they may start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+
+from tenantry.tenancy.spec import ModuleKind, ModuleSpec, TenantSpec
+from tenantry_components.agent import ca_manifest, configuration_digest, configuration_manifest
+from tenantry_components.manifest import Manifest, keeping, metadata, register
+from tenantry_components.module import module_manifests, volume_claim
+from tenantry_components.monitoring import scrape_annotations
+from tenantry_components.pod import CONFIGURATION, SCRIPTS
+from tenantry_components.trust import workload_files
+
+__all__ = ["Workload", "configuration_manifests", "pod_annotations"]
+
+
+class Workload(pulumi.ComponentResource):
+    """spec: the tenant. after: what its pods need: the fence, the accounts, the secrets.
+
+    Tasks that `run_before` come first, in the catalogue's order, one after the other; the rest waits for the last of
+    them. Outputs: `modules`, names of what runs; `release`. `standing`: its configuration and volumes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: TenantSpec,
+        *,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tenantry:tenant:Workload", name, None, opts)
+        files = configuration_manifests(spec)
+        standing = [register(manifest, parent=self, after=after) for manifest in files]
+        standing += [
+            register(volume_claim(spec, volume), parent=self, after=after, options=keeping(spec))
+            for volume in spec.workload.storage
+        ]
+        self.standing: Sequence[pulumi.Resource] = tuple(standing)
+        # What the files come after, their pods come after as well.
+        ready: Sequence[pulumi.Resource] = [*standing] or list(after)
+        annotations = pod_annotations(spec, files)
+        first, rest = _order(spec)
+        for module in first:
+            ready = [
+                register(manifest, parent=self, after=ready)
+                for manifest in module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)})
+            ]
+        for module in rest:
+            for manifest in module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)}):
+                register(manifest, parent=self, after=ready)
+        self.modules = pulumi.Output.from_input([module.name for module in spec.workload.modules])
+        self.release = pulumi.Output.from_input(spec.workload.release)
+        self.register_outputs({"modules": self.modules, "release": self.release})
+
+
+def configuration_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
+    """ConfigMaps that pods mount. Their names are fixed, their content may change in place."""
+    manifests: list[Manifest] = []
+    if spec.cell.spec.ca_bundle:
+        manifests.append(ca_manifest(spec))
+    if workload_files(spec):
+        manifests.append(configuration_manifest(spec, CONFIGURATION, workload_files(spec)))
+    if spec.workload.scripts:
+        manifests.append(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata(spec, SCRIPTS),
+                "data": dict(spec.workload.scripts),
+            }
+        )
+    return tuple(manifests)
+
+
+def pod_annotations(spec: TenantSpec, files: Sequence[Manifest]) -> dict[str, str]:
+    """Annotations of lasting pods: a change of what they mount rolls them."""
+    return {"tenantry.dev/configuration": configuration_digest(*files), "tenantry.dev/release": spec.workload.release}
+
+
+def _order(spec: TenantSpec) -> tuple[list[ModuleSpec], list[ModuleSpec]]:
+    first = [m for m in spec.workload.modules if m.kind is ModuleKind.TASK and m.run_before]
+    return first, [m for m in spec.workload.modules if m not in first]

@@ -1,0 +1,86 @@
+# What the engine needs to make, check and remove tenants. It never reads a tenant's generated secrets nor the
+# password of a tenant's database account, and never uses a tenant's transit key.
+
+# Tenants' keys: made, looked at, and destroyed at the end (deletion has to be allowed first).
+path "${transit_mount}/keys/t-*" {
+  capabilities = ["create", "update", "read", "delete"]
+}
+
+# The key of each stack's state, and its use; it cannot delete one.
+path "${transit_mount}/keys/state-*" {
+  capabilities = ["create", "update", "read"]
+}
+
+path "${transit_mount}/encrypt/state-*" {
+  capabilities = ["update"]
+}
+
+path "${transit_mount}/decrypt/state-*" {
+  capabilities = ["update"]
+}
+
+path "${transit_mount}/datakey/plaintext/state-*" {
+  capabilities = ["update"]
+}
+
+# Secrets and logins of tenants: added to by name. Their values cannot be read, but for the three logins that it
+# has to set in RabbitMQ, in Redis and (hashed) for the egress proxy as well.
+path "${kv_mount}/data/tenants/*" {
+  capabilities = ["create", "update", "patch"]
+}
+
+path "${kv_mount}/data/tenants/+/messaging" {
+  capabilities = ["create", "update", "patch", "read"]
+}
+
+path "${kv_mount}/data/tenants/+/cache" {
+  capabilities = ["create", "update", "patch", "read"]
+}
+
+path "${kv_mount}/data/tenants/+/egress" {
+  capabilities = ["create", "update", "patch", "read"]
+}
+
+path "${kv_mount}/subkeys/tenants/*" {
+  capabilities = ["read"]
+}
+
+path "${kv_mount}/metadata/tenants/*" {
+  capabilities = ["delete", "list"]
+}
+
+# Tenants' entries for the egress proxy: hashes of those logins, and the hosts that they open.
+path "${kv_mount}/data/cell/egress/*" {
+  capabilities = ["create", "update", "read"]
+}
+
+path "${kv_mount}/metadata/cell/egress/*" {
+  capabilities = ["delete"]
+}
+
+# Tenants' database accounts.
+path "${database_mount}/static-roles/t-*" {
+  capabilities = ["create", "update", "read", "delete"]
+}
+
+# A server of a tenant's own.
+path "${database_mount}/config/t-*" {
+  capabilities = ["create", "update", "read", "delete"]
+}
+
+# Its own logins to the shared services, and the authority that signed their certificates.
+path "${database_mount}/static-creds/tenantry-provisioner" {
+  capabilities = ["read"]
+}
+
+path "${kv_mount}/data/cell/rabbitmq" {
+  capabilities = ["read"]
+}
+
+path "${kv_mount}/data/cell/redis" {
+  capabilities = ["read"]
+}
+
+path "${kv_mount}/data/cell/authority" {
+  capabilities = ["read"]
+}

@@ -1,0 +1,59 @@
+"""Entry of the Pulumi CLI: reads the stack's config, decides the input, and runs one of the programs.
+
+Config (`pulumi config set`), read here and nowhere else:
+  tenantry:stack        `tenant` or `cell`
+  tenantry:cell         path of the cell file; else the environment's TENANTRY_CELL
+  tenantry:tenant       tenant: path of the tenant file
+  tenantry:incarnation  tenant: fixed at the stack's first run, 8 characters, never reused
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pulumi
+
+from stacks.cell_stack import cell_stack
+from stacks.tenant_stack import tenant_stack
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.errors import InvalidInput
+from tenantry.tenancy.manifest import load_cell, load_tenant
+from tenantry.tenancy.resolving import resolve
+
+
+def _cell(config: pulumi.Config) -> Cell:
+    path = config.get("cell") or os.environ.get("TENANTRY_CELL")
+    if path is None:
+        raise InvalidInput(
+            "no cell file is named",
+            source="stack config",
+            hint="pulumi config set tenantry:cell <path>, or TENANTRY_CELL",
+        )
+    return load_cell(Path(path))
+
+
+def main() -> None:
+    config = pulumi.Config("tenantry")
+    match config.require("stack"):
+        case "tenant":
+            spec = resolve(
+                load_tenant(Path(config.require("tenant"))),
+                catalogue=Catalogue.load(),
+                cell=_cell(config),
+                incarnation=config.require("incarnation"),
+                managed_by="pulumi",
+                today=datetime.now(UTC).date(),
+            )
+            tenant_stack(spec=spec)
+        case "cell":
+            cell_stack(cell=_cell(config))
+        case other:
+            raise InvalidInput(
+                f"there is no program {other}", source="tenantry:stack", hint="pulumi config set tenantry:stack tenant"
+            )
+
+
+main()

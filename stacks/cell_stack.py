@@ -1,0 +1,70 @@
+"""The program of a cell's stack: what its cluster and its shared services get once, before the first tenant."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes import Provider
+from ruamel.yaml import YAML
+
+from tenantry.tenancy.cell import Cell
+from tenantry_components.cell_cluster import CellCluster
+from tenantry_components.cell_egress import CellEgress
+from tenantry_components.cell_services import CellServices
+
+__all__ = ["cell_stack"]
+
+# Data stands beside the packages, in a clone as in an installation.
+_ROOT = Path(__file__).resolve().parents[1]
+_POLICIES = _ROOT / "policies" / "openbao"
+_MANIFESTS = (_ROOT / "policies" / "admission", _ROOT / "operator" / "deploy")
+_CLUSTER_KINDS = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+
+def cell_stack(*, cell: Cell, renewal: str = "") -> None:
+    """Declare the cell in the cluster of KUBECONFIG, OpenBao by VAULT_ADDR, and servers with bootstrap logins.
+
+    renewal: any text; when it changes, an OpenBao outside the cluster gets a new reviewer's token, which lives a
+    year. "": the month, so that every `cell up` in a new month renews it.
+    """
+    kubernetes = Provider(
+        "kubernetes",
+        enable_server_side_apply=True,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
+    )
+    cluster = CellCluster("cluster", cell, extras=_manifests(), opts=pulumi.ResourceOptions(provider=kubernetes))
+    services = CellServices(
+        "services",
+        cell,
+        policies={path.stem: path.read_text(encoding="utf-8") for path in sorted(_POLICIES.glob("*.hcl"))},
+        renewal=renewal or datetime.datetime.now(datetime.UTC).strftime("%Y-%m"),
+        after=cluster.ready,
+    )
+    egress = CellEgress(
+        "egress",
+        cell,
+        after=[*cluster.ready, *services.login],
+        opts=pulumi.ResourceOptions(provider=kubernetes),
+    )
+    pulumi.export("cell", cell.metadata.name)
+    pulumi.export("region", cell.spec.region)
+    pulumi.export("openbao", cell.spec.openbao.address)
+    pulumi.export("database", f"{cell.spec.database.host}:{cell.spec.database.port}")
+    pulumi.export("namespaces", cluster.namespaces)
+    pulumi.export("role", services.role)
+    pulumi.export("connection", services.connection)
+    pulumi.export("egress", egress.address)
+
+
+def _manifests() -> list[dict[str, Any]]:
+    """The tenants' API and the admission policies, as they stand in the repository's YAML files."""
+    loader = YAML(typ="safe", pure=True)
+    found: list[dict[str, Any]] = []
+    for folder in _MANIFESTS:
+        for path in sorted(folder.glob("*.yaml")):
+            found += [document for document in loader.load_all(path.read_bytes()) if document]
+    return [manifest for manifest in found if manifest["kind"] in _CLUSTER_KINDS]

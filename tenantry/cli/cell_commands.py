@@ -1,0 +1,29 @@
+"""`tenantry cell …`: the shared services of a cell."""
+
+from __future__ import annotations
+
+import typer
+
+from tenantry.cli.live import LiveRuns
+from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.reporting import JsonOption, print_json, say
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Set up a cell's shared services.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `up` a subcommand while it is the only one."""
+
+
+@app.command()
+def up(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
+    """Set up or bring up to date OpenBao's mounts and policies, server connections, definitions; safe to repeat."""
+    with LiveRuns(quiet=as_json) as live, open_fleet(cell, local) as fleet:
+        result = fleet.prepare_cell(on_event=lambda event: live("cell", event))
+    if as_json:
+        print_json({"cell": fleet.cell.metadata.name, "changes": [change.urn for change in result.changes]})
+    else:
+        say(f"cell {fleet.cell.metadata.name}: {len(result.changes)} changes in {result.seconds:.1f} s")

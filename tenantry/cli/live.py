@@ -1,0 +1,97 @@
+"""The live view of runs: one line a tenant on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from tenantry.cli.reporting import err, say
+from tenantry.engine.interface import (
+    Diagnostic,
+    Event,
+    Op,
+    ResourceFinished,
+    ResourceStarted,
+    RunFinished,
+    RunStarted,
+)
+
+__all__ = ["LiveRuns"]
+
+
+class LiveRuns:
+    """Shows the events of several runs at once; a context manager. Calls may come from several threads.
+
+    quiet: show nothing (for `--json`).
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = err.is_terminal and not quiet
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("[bold]{task.fields[tenant]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.description}"),
+            console=err,
+        )
+
+    def __enter__(self) -> LiveRuns:
+        if self._terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            self._progress.stop()
+
+    def __call__(self, tenant: str, event: Event) -> None:
+        if self._quiet:
+            return
+        with self._lock:
+            if self._terminal:
+                self._draw(tenant, event)
+            else:
+                self._write(tenant, event)
+
+    def _draw(self, tenant: str, event: Event) -> None:
+        task = self._tasks.get(tenant)
+        if task is None:
+            task = self._tasks[tenant] = self._progress.add_task("", tenant=tenant, total=None)
+        match event:
+            case RunStarted(operation=operation, total=total):
+                self._progress.update(task, total=total, description=operation)
+            case ResourceStarted(change=change):
+                self._progress.update(task, description=escape(f"{change.op} {change.name}"))
+            case ResourceFinished(change=change, error=error):
+                if change.op is not Op.SAME:
+                    self._progress.advance(task)
+                if error:
+                    self._progress.console.print(f"[red]{escape(tenant)}: {escape(change.name)}: {escape(error)}[/]")
+            case RunFinished():
+                whole = self._progress.tasks[task].total or 1
+                self._progress.update(task, total=whole, completed=whole, description="done")
+            case Diagnostic(severity=severity, message=message):
+                self._progress.console.print(escape(f"{tenant}: {severity}: {message}"))
+
+    @staticmethod
+    def _write(tenant: str, event: Event) -> None:
+        match event:
+            case RunStarted(operation=operation, total=total):
+                say(f"{tenant}: {operation}, {total} resources")
+            case ResourceFinished(change=change, error=str(error)):
+                say(f"{tenant}: {change.op} {change.name} failed: {error}")
+            case RunFinished(seconds=seconds, counts=counts):
+                done = ", ".join(f"{count} {op}" for op, count in counts.items() if count) or "nothing to do"
+                say(f"{tenant}: finished in {seconds:.1f} s ({done})")
+            case Diagnostic(severity=severity, message=message):
+                say(f"{tenant}: {severity}: {message}")

@@ -1,0 +1,142 @@
+"""`tenantry local …`: a whole cell on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from tenantry.cli.live import LiveRuns
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.reporting import JsonOption, out, print_json, say
+from tenantry.fleet.home import cell_home
+from tenantry.local import LocalPlatform
+from tenantry.tenancy.manifest import load_cell
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="A whole cell on this machine: Kubernetes, OpenBao, MariaDB, Redis, RabbitMQ.", no_args_is_help=True
+)
+
+NameOption = Annotated[str, typer.Option("--name", "-n", help="Several platforms live side by side by name.")]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", help="Use this existing cluster instead of a control plane of our own."),
+]
+
+
+@app.command()
+def up(name: NameOption = "default", kubeconfig: KubeconfigOption = None, as_json: JsonOption = False) -> None:
+    """Start the platform and set up its shared services; a second time it changes nothing.
+
+    The first run on a machine fetches or builds the Kubernetes binaries, which can take ten minutes.
+    """
+    platform = LocalPlatform(name, kubeconfig=kubeconfig)
+    platform.up((lambda _line: None) if as_json else say)
+    with LiveRuns(quiet=as_json) as live, open_fleet(None, name) as fleet:
+        result = fleet.prepare_cell(on_event=lambda event: live("cell", event))
+    if as_json:
+        print_json(
+            {"name": name, "cell": str(platform.cell_file), "changes": len(result.changes), "parts": _parts(platform)}
+        )
+        return
+    _print_status(platform)
+    out.print(f"\nTo use kubectl, bao and mariadb on it:  [bold]{escape(_env_command(name))}[/]")
+
+
+@app.command()
+def down(
+    name: NameOption = "default",
+    remove: Annotated[bool, typer.Option("--remove", help="Also delete all its data, tenants included.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop the platform. Its data stays unless --remove is given."""
+    platform = LocalPlatform(name)
+    if remove and not yes:
+        typer.confirm(f"Delete the local platform {name!r} with every tenant on it?", abort=True)
+    if remove:
+        records = cell_home(load_cell(platform.cell_file).metadata.name) if platform.cell_file.exists() else None
+        platform.remove()
+        if records is not None:
+            shutil.rmtree(records, ignore_errors=True)
+    else:
+        platform.down()
+    if as_json:
+        print_json({"name": name, "removed": remove})
+    else:
+        say(f"local platform {name!r} {'removed' if remove else 'stopped'}")
+
+
+@app.command()
+def status(name: NameOption = "default", as_json: JsonOption = False) -> None:
+    """Ask each part how it is. Exit code 3 when any part is not running."""
+    platform = LocalPlatform(name)
+    parts = platform.status()
+    if as_json:
+        print_json({"name": name, "parts": _parts(platform)})
+    else:
+        _print_status(platform)
+    if any(part.state != "running" for part in parts):
+        raise typer.Exit(3)
+
+
+@app.command()
+def env(name: NameOption = "default", as_json: JsonOption = False) -> None:
+    """Print exports after which plain kubectl, bao and mariadb work on the platform."""
+    variables = LocalPlatform(name).environment()
+    if as_json:
+        print_json(variables)
+        return
+    for variable, value in sorted(variables.items()):
+        typer.echo(f"export {variable}={shlex.quote(value)}")
+
+
+@app.command()
+def logs(
+    part: Annotated[str, typer.Argument(help="A part, as `tenantry local status` names it.")],
+    name: NameOption = "default",
+    lines: Annotated[int, typer.Option("--lines", "-l", min=1, help="How many of the last lines.")] = 100,
+) -> None:
+    """Print the end of one part's log."""
+    path = LocalPlatform(name).logs(part)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines()[-lines:]:
+        typer.echo(line)
+
+
+def _env_command(name: str) -> str:
+    option = "" if name == "default" else f" --name {name}"
+    return f'eval "$(tenantry local env{option})"'
+
+
+def _parts(platform: LocalPlatform) -> list[dict[str, object]]:
+    return [
+        {
+            "name": part.name,
+            "state": part.state,
+            "address": part.address,
+            "pid": part.pid,
+            "since": part.since,
+            "message": part.message,
+            "hint": part.hint,
+        }
+        for part in platform.status()
+    ]
+
+
+def _print_status(platform: LocalPlatform) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("PART", "STATE", "ADDRESS", "PID", "MESSAGE"):
+        table.add_column(column)
+    for part in platform.status():
+        colour = "green" if part.state == "running" else "red"
+        message = part.message if not part.hint else f"{part.message} → {part.hint}"
+        table.add_row(part.name, f"[{colour}]{part.state}[/]", part.address, str(part.pid or ""), escape(message))
+    out.print(table)

@@ -1,0 +1,63 @@
+"""`tenantry`: the command line. This module joins the command groups and maps errors to exit codes.
+
+Exit codes: 0 done · 1 a run failed · 2 bad input, nothing made · 3 something that is needed is down ·
+4 locked by another run · 5 a state file is damaged · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from tenantry.cli import cell_commands, local_commands, tenant_commands
+from tenantry.cli.reporting import err, error_document, exit_code_of, flatten, print_json, report_error
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tenantry",
+    help="Isolated marketing automation stacks, one per tenant, on Kubernetes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(local_commands.app, name="local")
+app.add_typer(cell_commands.app, name="cell")
+app.add_typer(tenant_commands.app, name="tenant")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tenantry {version('tenantry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the `tenantry` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to finish what it began")
+        sys.exit(130)
+    except Exception as error:
+        ours = list(flatten(error))
+        if not ours:
+            raise
+        if "--json" in sys.argv:
+            print_json({"errors": [error_document(one) for one in ours]})
+        else:
+            for one in ours:
+                report_error(one)
+        sys.exit(exit_code_of(ours))

@@ -1,0 +1,72 @@
+"""Which cell a command works on, and the fleet opened on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from tenantry.cli.reporting import say
+from tenantry.engine import EmbeddedEngine
+from tenantry.fleet import Fleet
+from tenantry.local import LocalPlatform
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.errors import DependencyUnavailable
+from tenantry.tenancy.manifest import load_cell
+
+__all__ = ["CellOption", "LocalOption", "find_cell", "open_fleet"]
+
+CellOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cell", envvar="TENANTRY_CELL", help="Cell file; default: the local platform's.", show_default=False
+    ),
+]
+LocalOption = Annotated[str, typer.Option("--local", help="Name of the local platform to use when no --cell is given.")]
+
+
+def find_cell(cell_file: Path | None, local: str) -> Cell:
+    """The cell to work on. With a cell file the environment (KUBECONFIG, VAULT_…) is the caller's; a local
+    platform brings its own, whatever the caller's shell has set for other clusters."""
+    if cell_file is not None:
+        return load_cell(cell_file)
+    platform = LocalPlatform(local)
+    if not platform.cell_file.exists():
+        raise DependencyUnavailable(
+            f"there is no local platform {local!r} on this machine",
+            hint="start one with `tenantry local up`, or name your own cell with --cell FILE",
+        )
+    os.environ.update(platform.environment())
+    return load_cell(platform.cell_file)
+
+
+@contextmanager
+def open_fleet(cell_file: Path | None, local: str, *, workers: int = 1) -> Iterator[Fleet]:
+    """A fleet on the chosen cell, its engine's worker processes ended at the end."""
+    cell = find_cell(cell_file, local)
+    with EmbeddedEngine(workers=workers) as engine, _interruptible():
+        yield Fleet(cell=cell, engine=engine, catalogue=Catalogue.load())
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a run like Ctrl-C does, in order; either way the user is told how to go on."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted; what was done is saved: run the same command again to finish it")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,219 @@
+"""`tenantry tenant …`: tenants from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenantry.cli import tables
+from tenantry.cli.live import LiveRuns
+from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.cli.reporting import (
+    JsonOption,
+    err,
+    exit_code_of,
+    out,
+    print_json,
+    report_error,
+    say,
+)
+from tenantry.engine import EmbeddedEngine
+from tenantry.fleet import Fleet, manifests
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.errors import InvalidInput, TenantryError
+from tenantry.tenancy.manifest import TenantFile, load_cell, load_tenant
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Validate, preview, apply and inspect tenants.", no_args_is_help=True)
+
+FilesArgument = Annotated[list[Path], typer.Argument(help="Tenant files, or folders of them.", show_default=False)]
+FileArgument = Annotated[Path, typer.Argument(help="A tenant file.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(help="A tenant of the cell.", show_default=False)]
+
+
+@app.command()
+def validate(
+    files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+) -> None:
+    """Check tenant files against the plans, the catalogue and the cell. Needs no running cell."""
+    found = _load(files)
+    from tenantry.local import LocalPlatform
+
+    if cell is None and not LocalPlatform(local).cell_file.exists():
+        chosen = load_cell(Catalogue.root() / "cells" / "example.yaml")
+        err.print("[dim]no cell named and no local platform here: checked against the example cell[/]")
+    else:
+        chosen = find_cell(cell, local)
+    with EmbeddedEngine() as engine:
+        specs = Fleet(cell=chosen, engine=engine, catalogue=Catalogue.load()).resolve_all(found)
+    if as_json:
+        print_json({"valid": [{"tenant": spec.name, "plan": spec.plan, "hosts": spec.hosts} for spec in specs]})
+        return
+    for file, spec in zip(found, specs, strict=True):
+        out.print(f"[green]✓[/] {file.source}: {spec.name}, plan {spec.plan}, {len(spec.workload.modules)} modules")
+
+
+@app.command()
+def preview(
+    files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+) -> None:
+    """Show what `up` would change, and what each change does to the running tenant."""
+    found = _load(files)
+    with open_fleet(cell, local) as fleet:
+        specs = fleet.resolve_all(found)
+        with LiveRuns(quiet=True):
+            previews = [(spec, fleet.preview(spec)) for spec in specs]
+    if as_json:
+        print_json({"tenants": [tables.preview_document(spec, one) for spec, one in previews]})
+        return
+    for spec, one in previews:
+        tables.print_preview(spec, one)
+
+
+@app.command()
+def up(
+    files: FilesArgument,
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    parallel: Annotated[int, typer.Option("--parallel", "-p", min=1, max=64, help="Tenants at the same time.")] = 2,
+    if_changed: Annotated[
+        bool,
+        typer.Option("--if-changed", help="Skip a tenant whose inputs are as in its last run, without looking at it."),
+    ] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Print each tenant's resource tree.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring tenants to what their files say. Run it again after any failure; a second run changes nothing."""
+    found = _load(files)
+    with open_fleet(cell, local, workers=min(parallel, len(found))) as fleet:
+        specs = fleet.resolve_all(found)
+        with LiveRuns(quiet=as_json) as live:
+            applied = fleet.up(
+                list(zip(found, specs, strict=True)), parallel=parallel, if_changed=if_changed, on_event=live
+            )
+        failed = [one for one in applied if one.error is not None]
+        if as_json:
+            print_json({"tenants": [tables.applied_document(one) for one in applied]})
+        else:
+            for one in applied:
+                if tree or len(applied) == 1:
+                    tables.print_tree(fleet.resources(one.spec), title=one.spec.name)
+            tables.print_applied(fleet, applied)
+            for one in failed:
+                if one.error is not None:
+                    report_error(one.error, prefix=f"{one.spec.name}: ")
+    if failed:
+        raise typer.Exit(exit_code_of([one.error for one in failed if one.error is not None]))
+
+
+@app.command("list")
+def list_tenants(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
+    """List the tenants of the cell."""
+    with open_fleet(cell, local) as fleet:
+        records = fleet.registry.all()
+    if as_json:
+        print_json({"tenants": [record.model_dump(mode="json", exclude={"manifest"}) for record in records]})
+    else:
+        tables.print_records(records)
+
+
+@app.command()
+def show(
+    name: NameArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+) -> None:
+    """Show one tenant: names, hosts, what runs, and its resource tree."""
+    with open_fleet(cell, local) as fleet:
+        shown = fleet.show(name)
+        if as_json:
+            print_json(tables.shown_document(shown))
+        else:
+            tables.print_shown(shown)
+
+
+@app.command()
+def render(
+    file: FileArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; it is replaced whole.")],
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a tenant's Kubernetes manifests as a tree of files, the same bytes for the same input."""
+    found = _load([file])
+    with open_fleet(cell, local) as fleet:
+        spec = fleet.resolve_all(found)[0]
+        written = manifests.write_tree(fleet.manifests(spec), output)
+    if as_json:
+        print_json({"tenant": spec.name, "files": [str(path) for path in written]})
+    else:
+        say(f"{len(written)} files written to {output}")
+
+
+@app.command()
+def diff(
+    file: FileArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+) -> None:
+    """Show, line by line, how the manifests would differ from those last applied. Exit code 0 either way."""
+    found = _load([file])
+    with open_fleet(cell, local) as fleet:
+        spec = fleet.resolve_all(found)[0]
+        differences = manifests.differences(fleet.applied_manifests(spec), fleet.manifests(spec))
+    if as_json:
+        print_json({"tenant": spec.name, "differences": [{"file": name, "diff": text} for name, text in differences]})
+        return
+    if not differences:
+        say(f"{spec.name}: no difference")
+    for _, text in differences:
+        tables.print_diff(text)
+
+
+@app.command()
+def destroy(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a test environment with all its data. Refused for staging and production."""
+    with open_fleet(cell, local) as fleet:
+        fleet.check_destroyable(name)
+        if not yes:
+            typer.confirm(f"Delete test environment {name} with all its data?", abort=True)
+        with LiveRuns(quiet=as_json) as live:
+            result = fleet.destroy(name, on_event=lambda event: live(name, event))
+    if as_json:
+        print_json({"tenant": name, "deleted": len(result.changes)})
+    else:
+        say(f"{name}: destroyed, {len(result.changes)} resources in {result.seconds:.1f} s")
+
+
+def _load(paths: Sequence[Path]) -> list[TenantFile]:
+    """Read every file, folders expanded, and report the problems of all of them together."""
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+        if not inside:
+            raise InvalidInput(
+                "the folder holds no tenant file", source=str(path), hint="tenant files end in .yaml or .yml"
+            )
+        files.extend(inside)
+    found: list[TenantFile] = []
+    failures: list[TenantryError] = []
+    for path in files:
+        try:
+            found.append(load_tenant(path))
+        except TenantryError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise ExceptionGroup("several tenant files cannot be accepted", failures)
+    return found

@@ -1,0 +1,143 @@
+"""Judging: what is to be done about one resource. Pure.
+
+Invariants: the same inputs and the same live object give SAME; what was begun and may not exist is never SAME; only
+an object's own fields count, those that others write into it (status, defaults) do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenantry.engine.effects import kubernetes_effect, replaces
+from tenantry.engine.interface import Effect, Op
+from tenantry.engine.properties import Secret, contains_secret, differing_paths, matches, plain, pruned
+
+__all__ = ["Verdict", "after_dry_run", "ignoring", "judge_kubernetes", "judge_logical"]
+
+_VOLATILE = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """ask: only the API server can tell (server-side apply as a dry run); op is then the guess without it."""
+
+    op: Op
+    effect: Effect = Effect.NONE
+    paths: tuple[str, ...] = ()
+    reason: str = ""
+    ask: bool = False
+
+
+def judge_logical(wanted: Mapping[str, Any], recorded: Mapping[str, Any] | None) -> Verdict:
+    """Components and providers live in state only."""
+    if recorded is None:
+        return Verdict(op=Op.CREATE)
+    paths = tuple(differing_paths(recorded, dict(wanted)))
+    return Verdict(op=Op.UPDATE, paths=paths) if paths else Verdict(op=Op.SAME)
+
+
+def judge_kubernetes(
+    wanted: Mapping[str, Any],
+    *,
+    recorded: Mapping[str, Any] | None,
+    outputs: Mapping[str, Any],
+    live: Mapping[str, Any] | None,
+    unfinished: bool = False,
+    replace_on: tuple[str, ...] = (),
+) -> Verdict:
+    """recorded, outputs: of the checkpoint, None and {} where it has none. live: in the cluster, None where absent.
+    unfinished: the last run saw it fail to become ready. replace_on: paths that the program wants to replace on."""
+    if live is None:
+        reason = "" if recorded is None else "it is gone from the cluster"
+        return Verdict(op=Op.CREATE, reason=reason)
+    if recorded is None:
+        return Verdict(op=Op.CREATE, reason="a run that was cut short began it", ask=True)
+    paths = tuple(differing_paths(recorded, dict(wanted)))
+    if paths:
+        forced = replaces(str(wanted.get("kind")), paths) or tuple(
+            path for path in paths if any(path == one or path.startswith(f"{one}.") for one in replace_on)
+        )
+        op = Op.REPLACE if forced else Op.UPDATE
+        reason = f"{', '.join(forced)} cannot be changed in place" if forced else ""
+        effect = kubernetes_effect(op, wanted, paths)
+        return Verdict(op=op, effect=effect, paths=paths, reason=reason, ask=not forced)
+    if unfinished:
+        return Verdict(op=Op.UPDATE, reason="it was not ready when the last run ended")
+    if _version(live) == _version(outputs):
+        return Verdict(op=Op.SAME)
+    before, after = pruned(outputs, wanted), pruned(live, wanted)
+    if matches(before, after):
+        return Verdict(op=Op.SAME)
+    drift = tuple(differing_paths(_veiled(before, wanted), _veiled(after, wanted)))
+    effect = kubernetes_effect(Op.UPDATE, wanted, drift)
+    return Verdict(op=Op.UPDATE, effect=effect, paths=drift, reason="it was changed in the cluster", ask=True)
+
+
+def after_dry_run(
+    verdict: Verdict, wanted: Mapping[str, Any], live: Mapping[str, Any], result: Mapping[str, Any] | None
+) -> Verdict:
+    """The verdict once the API server was asked. result: the object as it would become, None when that is only
+    possible by replacing it."""
+    if result is None:
+        effect = kubernetes_effect(Op.REPLACE, wanted)
+        return Verdict(
+            op=Op.REPLACE, effect=effect, paths=verdict.paths, reason="the cluster does not allow it in place"
+        )
+    if verdict.op is Op.CREATE:
+        return verdict
+    before, after = _stable(live), _stable(result)
+    paths = tuple(differing_paths(_veiled(before, wanted), _veiled(after, wanted)))
+    if not paths and verdict.reason:
+        return Verdict(op=Op.SAME)
+    return Verdict(
+        op=Op.UPDATE,
+        effect=kubernetes_effect(Op.UPDATE, wanted, paths),
+        paths=paths or verdict.paths,
+        reason=verdict.reason,
+    )
+
+
+def ignoring(wanted: Mapping[str, Any], recorded: Mapping[str, Any] | None, paths: tuple[str, ...]) -> dict[str, Any]:
+    """Inputs in which each ignored path keeps its recorded value; without a record they stay as wanted."""
+    inputs = dict(wanted)
+    if recorded is None:
+        return inputs
+    for path in paths:
+        inputs = _with(inputs, recorded, path.split("."))
+    return inputs
+
+
+def _with(wanted: Mapping[str, Any], recorded: Any, keys: list[str]) -> dict[str, Any]:
+    head, rest = keys[0], keys[1:]
+    copy = dict(wanted)
+    old = recorded.get(head) if isinstance(recorded, Mapping) else None
+    if rest and isinstance(copy.get(head), Mapping):
+        copy[head] = _with(copy[head], old, rest)
+    elif not rest and old is not None:
+        copy[head] = old
+    elif not rest:
+        copy.pop(head, None)
+    return copy
+
+
+def _version(live: Mapping[str, Any]) -> str | None:
+    metadata = live.get("metadata") or {}
+    version: str | None = metadata.get("resourceVersion")
+    return version
+
+
+def _stable(live: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what changes by itself."""
+    metadata = {key: value for key, value in live["metadata"].items() if key not in _VOLATILE}
+    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": metadata}
+
+
+def _veiled(value: Any, shape: Any) -> Any:
+    """The value with secrets where the inputs have secrets, so that paths end above them."""
+    if isinstance(shape, Secret):
+        return Secret(plain(value))
+    if isinstance(value, dict) and isinstance(shape, Mapping) and contains_secret(dict(shape)):
+        return {key: _veiled(item, shape.get(key)) for key, item in value.items()}
+    return value

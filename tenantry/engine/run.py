@@ -1,0 +1,365 @@
+"""One run of one stack, from its lock to its last save. Called in a worker process, or in the caller's.
+
+A run reads what is recorded (checkpoint, journal of a killed run), evaluates, plans, converges and projects; each
+method is one operation of the engine's interface.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+
+from tenantry.engine import checkpoint
+from tenantry.engine.checkpoint import Checkpoint, Recorded
+from tenantry.engine.converging import Converger
+from tenantry.engine.desired import Desired
+from tenantry.engine.dynamic_resources import DynamicResources
+from tenantry.engine.evaluating import evaluate
+from tenantry.engine.fingerprint import remember
+from tenantry.engine.interface import (
+    Change,
+    Event,
+    Op,
+    Preview,
+    Program,
+    RunFinished,
+    RunResult,
+    RunStarted,
+    Stack,
+)
+from tenantry.engine.journal import Journal
+from tenantry.engine.locking import hold
+from tenantry.engine.planning import Plan, Planner
+from tenantry.engine.projecting import write_history
+from tenantry.engine.properties import Secret, plain
+from tenantry.engine.renaming import renamed
+from tenantry.engine.sealing import Sealer, create_sealer, delete_key, open_sealer
+from tenantry.engine.settling import refreshed, settled
+from tenantry.engine.storage import StackFiles, storage_error, write_atomically
+from tenantry.engine.urn import ROOT_TYPE
+from tenantry.tenancy.errors import Conflict, InvalidInput, StateCorrupt
+
+__all__ = ["Run"]
+
+_THREADS = 8
+
+
+class Run:
+    """stop: set from outside to end the run after the wave that is under way."""
+
+    def __init__(self, stack: Stack, *, emit: Callable[[Event], None], stop: threading.Event) -> None:
+        self._stack = stack
+        self._files = StackFiles(stack)
+        self._journal = Journal(self._files.journal)
+        self._dynamic = DynamicResources(stack.project, stack.config)
+        self._stop = stop
+        self._emit_lock = threading.Lock()
+        self._send = emit
+        self._started = time.time()
+        self._timings: dict[str, float] = {}
+        self._text: bytes | None = None
+
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def preview(self, program: Program) -> Preview:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            last = checkpoint.read(self._files)
+            recorded = self._recorded(last)
+            sealer = self._existing_sealer(last)
+            desired = self._evaluate(program, recorded)
+            planner = self._planner(renamed(recorded, desired), sealer, threads)
+            with self._timed("plan"):
+                plan = planner.plan(desired)
+            return Preview(
+                changes=plan.changes,
+                resources=len(desired.resources),
+                seconds=time.time() - self._started,
+                worst=plan.worst,
+            )
+
+    def up(self, program: Program) -> RunResult:
+        with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
+            with self._timed("load"):
+                last = checkpoint.read(self._files)
+                recorded = self._recorded(last)
+            desired = self._evaluate(program, recorded)
+            sealer = self._existing_sealer(last) or self._new_sealer()
+            recorded = renamed(recorded, desired)
+            planner = self._planner(recorded, sealer, threads)
+            with self._timed("plan"):
+                plan = planner.plan(desired)
+            result = self._converge("update", planner, plan, desired, sealer, last, recorded, threads)
+            remember(self._files, program.fingerprint)
+            return result
+
+    def destroy(self, *, lift_protection: bool) -> RunResult:
+        with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
+            last = checkpoint.read(self._files)
+            recorded = self._recorded(last)
+            sealer = self._existing_sealer(last)
+            if not recorded or sealer is None:
+                self._journal.clear()
+                return self._result((), {}, {})
+            protected = [one for one in recorded.values() if one.protect and not one.is_logical]
+            if protected and not lift_protection:
+                raise Conflict(
+                    f"{len(protected)} resources are protected, {protected[0].urn.rpartition('::')[2]} first",
+                    where=self._stack.name,
+                    hint="deprovision the tenant instead: it has a grace period, a backup and a certificate",
+                )
+            planner = self._planner(recorded, sealer, threads)
+            with self._timed("plan"):
+                plan = planner.plan_destroy(lift_protection=lift_protection)
+            return self._converge("destroy", planner, plan, None, sealer, last, recorded, threads)
+
+    def refresh(self) -> RunResult:
+        with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
+            last = checkpoint.read(self._files)
+            sealer = self._existing_sealer(last)
+            if last is None or sealer is None:
+                return self._result((), {}, {})
+            self._refuse_unfinished(last)
+            self._emit(RunStarted(stack=self._stack.name, operation="refresh", total=len(last.resources)))
+            planner = self._planner(last.resources, sealer, threads)
+            states, changes = refreshed(planner, self._dynamic, sealer, last.resources, threads)
+            return self._settle(last, states, changes, sealer)
+
+    def recover(self) -> RunResult:
+        with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
+            last = checkpoint.read(self._files)
+            recorded = self._recorded(last)
+            sealer = self._existing_sealer(last)
+            if sealer is None:
+                self._journal.clear()
+                return self._result((), {}, {})
+            planner = self._planner(recorded, sealer, threads)
+            states, changes = settled(planner, self._dynamic, sealer, recorded, threads)
+            forced = last is not None and bool(last.pending)
+            result = self._settle(last, states, changes, sealer, forced=forced)
+            self._journal.clear()
+            return result
+
+    def remove(self) -> None:
+        with hold(self._files):
+            last = checkpoint.read(self._files)
+            left = self._recorded(last)
+            if left:
+                raise Conflict(
+                    f"the stack still has {len(left)} resources",
+                    where=self._stack.name,
+                    hint="destroy it first",
+                )
+            # The files first: a run that finds them needs the key, and one that is repeated only has the key to delete.
+            self._files.remove()
+            delete_key(self._stack.secrets_provider)
+
+    def evaluate(self, program: Program) -> Desired:
+        return self._evaluate(program, self._recorded(checkpoint.read(self._files)))
+
+    def outputs(self) -> dict[str, Any]:
+        """Plain values; a secret one is a SecretStr (of its JSON when it is no string)."""
+        last = checkpoint.read(self._files)
+        sealer = self._existing_sealer(last)
+        if last is None or sealer is None:
+            return {}
+        return _root_outputs(last.resources, sealer)
+
+    def export(self) -> dict[str, Any]:
+        last = checkpoint.read(self._files)
+        latest = last.document["checkpoint"].get("latest") if last is not None else None
+        return {"version": 3, "deployment": latest or {}}
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _recorded(self, last: Checkpoint | None) -> dict[str, Recorded]:
+        """The checkpoint's resources and, marked pending, what a killed run may have made beyond them."""
+        recorded = dict(last.resources) if last is not None else {}
+        begun = [one["resource"] for one in last.pending if one.get("type") == "creating"] if last is not None else []
+        begun += [intent.state for intent in self._journal.read() if intent.op != Op.DELETE]
+        for raw in begun:
+            if raw["urn"] not in recorded or recorded[raw["urn"]].pending:
+                recorded[raw["urn"]] = Recorded(raw, pending=True)
+        return recorded
+
+    def _evaluate(self, program: Program, recorded: Mapping[str, Recorded]) -> Desired:
+        ids = {name: one.id for name, one in recorded.items() if one.type.startswith("pulumi:providers:")}
+        with self._timed("evaluate"):
+            return evaluate(self._stack, program, known_ids=ids, emit=self._emit)
+
+    def _planner(self, recorded: Mapping[str, Recorded], sealer: Sealer | None, threads: ThreadPoolExecutor) -> Planner:
+        return Planner(recorded=recorded, sealer=sealer, dynamic=self._dynamic, threads=threads)
+
+    def _converge(
+        self,
+        kind: str,
+        planner: Planner,
+        plan: Plan,
+        desired: Desired | None,
+        sealer: Sealer,
+        last: Checkpoint | None,
+        recorded: Mapping[str, Recorded],
+        threads: ThreadPoolExecutor,
+    ) -> RunResult:
+        self._emit(RunStarted(stack=self._stack.name, operation=kind, total=len(plan.changes)))
+        converger = Converger(
+            planner=planner,
+            sealer=sealer,
+            dynamic=self._dynamic,
+            journal=self._journal,
+            threads=threads,
+            states={name: one for name, one in recorded.items() if not one.pending},
+            saved=last.resources if last is not None and not last.pending else {},
+            save=lambda states: self._save(states, sealer),
+            emit=self._emit,
+            stop=self._stop,
+        )
+        succeeded = False
+        try:
+            with self._timed("converge"):
+                converger.run(plan, desired)
+            succeeded = True
+        finally:
+            if self._text is not None:
+                write_history(
+                    self._files,
+                    self._stack,
+                    kind=kind,
+                    started=self._started,
+                    counts=plan.counts,
+                    checkpoint=self._text,
+                    succeeded=succeeded,
+                )
+        self._journal.clear()
+        self._emit(RunFinished(stack=self._stack.name, seconds=time.time() - self._started, counts=plan.counts))
+        return self._result(plan.changes, plan.counts, _root_outputs(converger.states, sealer))
+
+    def _settle(
+        self,
+        last: Checkpoint | None,
+        states: Mapping[str, Recorded],
+        changes: tuple[Change, ...],
+        sealer: Sealer,
+        *,
+        forced: bool = False,
+    ) -> RunResult:
+        counts = {Op.SAME: len(states) - sum(1 for one in changes if one.op is not Op.DELETE)}
+        for change in changes:
+            counts[change.op] = counts.get(change.op, 0) + 1
+        if forced or last is None or states != last.resources:
+            self._save(states.values(), sealer)
+            write_history(
+                self._files,
+                self._stack,
+                kind="refresh",  # Pulumi has no word for recovering
+                started=self._started,
+                counts=counts,
+                checkpoint=self._text or b"",
+                succeeded=True,
+            )
+        self._emit(RunFinished(stack=self._stack.name, seconds=time.time() - self._started, counts=counts))
+        return self._result(changes, counts, _root_outputs(states, sealer))
+
+    def _refuse_unfinished(self, last: Checkpoint) -> None:
+        if last.pending or self._journal.read():
+            raise Conflict(
+                "a run of this stack was cut short",
+                where=self._stack.name,
+                hint="finish it first: run the same `up` again",
+            )
+
+    def _result(self, changes: tuple[Change, ...], counts: Mapping[Op, int], outputs: Mapping[str, Any]) -> RunResult:
+        return RunResult(
+            changes=changes,
+            counts=dict(counts),
+            outputs=dict(outputs),
+            seconds=time.time() - self._started,
+            timings=dict(self._timings),
+        )
+
+    def _save(self, states: Iterable[Recorded], sealer: Sealer) -> None:
+        with self._timed("save"):
+            self._text = checkpoint.write(self._files, self._stack, states, secrets=sealer.state)
+
+    def _existing_sealer(self, last: Checkpoint | None) -> Sealer | None:
+        with self._timed("unseal"):
+            if last is not None and last.secrets:
+                self._check_provider(str((last.secrets.get("state") or {}).get("url")))
+                return open_sealer(last.secrets, where=str(self._files.checkpoint))
+            settings = self._settings()
+            if "encryptedkey" not in settings:
+                return None
+            url = str(settings.get("secretsprovider"))
+            self._check_provider(url)
+            state = {"type": "cloud", "state": {"url": url, "encryptedkey": settings["encryptedkey"]}}
+            return open_sealer(state, where=str(self._files.settings))
+
+    def _check_provider(self, url: str) -> None:
+        if url != self._stack.secrets_provider:
+            raise Conflict(
+                f"the state's secrets are under {url}, not {self._stack.secrets_provider}",
+                where=self._stack.name,
+                hint="name the key that the stack was made with",
+            )
+
+    def _new_sealer(self) -> Sealer:
+        sealer = create_sealer(self._stack.secrets_provider)
+        # Before the first save: a run killed in between finds its key here, and so does the CLI later.
+        document = {
+            "secretsprovider": sealer.url,
+            "encryptedkey": sealer.wrapped_key,
+            "config": dict(self._stack.config),
+        }
+        write_atomically(self._files.settings, yaml.safe_dump(document, sort_keys=False).encode())
+        return sealer
+
+    def _settings(self) -> dict[str, Any]:
+        try:
+            document = yaml.safe_load(self._files.settings.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise storage_error(error, self._files.settings) from error
+        except (yaml.YAMLError, ValueError) as error:
+            raise StateCorrupt("the stack's settings cannot be read", where=str(self._files.settings)) from error
+        if not isinstance(document, dict):
+            raise InvalidInput("the stack's settings are not a mapping", source=str(self._files.settings))
+        return document
+
+    def _emit(self, event: Event) -> None:
+        with self._emit_lock:
+            self._send(event)
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._timings[what] = self._timings.get(what, 0.0) + time.perf_counter() - started
+
+
+def _root_outputs(states: Mapping[str, Recorded], sealer: Sealer) -> dict[str, Any]:
+    for one in states.values():
+        if one.type == ROOT_TYPE:
+            opened = sealer.open(one.raw.get("outputs") or {})
+            return {key: _shown(value) for key, value in opened.items()}
+    return {}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Secret):
+        bare = plain(value)
+        return SecretStr(bare if isinstance(bare, str) else json.dumps(bare))
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return value

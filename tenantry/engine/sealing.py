@@ -1,0 +1,226 @@
+"""Sealing: secrets in state files, in the format of Pulumi's cloud secrets provider for `hashivault://KEY`.
+
+A random 32-byte data key encrypts each secret by AES-256-GCM (`v1:nonce:ciphertext`, base64); the data key stands in
+the state wrapped by OpenBao's transit key KEY. One OpenBao call opens a stack; the opened key stays in this process's
+memory only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import hvac
+import requests
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tenantry.engine.properties import SECRET_SIGNATURE, SIGNATURE_KEY, Secret, plain
+from tenantry.tenancy.errors import DependencyUnavailable, StateCorrupt, TenantryError, Unsupported
+
+__all__ = ["Sealer", "create_sealer", "delete_key", "open_sealer"]
+
+_TIMEOUT_S = 15
+_opened: dict[tuple[str, str], bytes] = {}
+_opened_lock = threading.Lock()
+
+
+class Sealer:
+    """Encrypts and decrypts the secrets of one stack. state: what the checkpoint's `secrets_providers` holds."""
+
+    def __init__(self, key: bytes, *, url: str, wrapped_key: str) -> None:
+        self._cipher = AESGCM(key)
+        self._plaintexts: dict[str, Any] = {}
+        self.url = url
+        self.wrapped_key = wrapped_key
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"type": "cloud", "state": {"url": self.url, "encryptedkey": self.wrapped_key}}
+
+    def encrypt(self, text: str) -> str:
+        nonce = secrets.token_bytes(12)
+        sealed = self._cipher.encrypt(nonce, text.encode(), None)
+        return f"v1:{base64.b64encode(nonce).decode()}:{base64.b64encode(sealed).decode()}"
+
+    def decrypt(self, ciphertext: str) -> Any:
+        """The JSON value in a ciphertext. Raises StateCorrupt when it was not made with this stack's key."""
+        if ciphertext not in self._plaintexts:
+            try:
+                version, nonce, sealed = ciphertext.split(":")
+                if version != "v1":
+                    raise ValueError(version)
+                text = self._cipher.decrypt(base64.b64decode(nonce), base64.b64decode(sealed), None)
+                self._plaintexts[ciphertext] = json.loads(text)
+            except (ValueError, InvalidTag) as error:
+                raise StateCorrupt(
+                    "a secret in the state cannot be decrypted with the stack's key",
+                    hint="restore the state file from its .bak or from history",
+                ) from error
+        return self._plaintexts[ciphertext]
+
+    def open(self, raw: Any) -> Any:
+        """State JSON as property values."""
+        if isinstance(raw, dict):
+            if raw.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+                if "ciphertext" in raw:
+                    return Secret(self.decrypt(raw["ciphertext"]))
+                return Secret(json.loads(raw["plaintext"]))
+            return {key: self.open(item) for key, item in raw.items()}
+        if isinstance(raw, list):
+            return [self.open(item) for item in raw]
+        return raw
+
+    def seal(self, value: Any, prior: Any = None) -> Any:
+        """Property values as state JSON. prior: the JSON that stood here; an unchanged secret keeps its ciphertext."""
+        if isinstance(value, Secret):
+            bare = plain(value)
+            if isinstance(prior, dict) and "ciphertext" in prior and prior.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+                ciphertext = prior["ciphertext"]
+                if self.decrypt(ciphertext) == bare:
+                    return {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": ciphertext}
+            text = json.dumps(bare, separators=(",", ":"), sort_keys=True)
+            return {SIGNATURE_KEY: SECRET_SIGNATURE, "ciphertext": self.encrypt(text)}
+        if isinstance(value, dict):
+            before = prior if isinstance(prior, dict) else {}
+            return {key: self.seal(item, before.get(key)) for key, item in value.items()}
+        if isinstance(value, list):
+            earlier = prior if isinstance(prior, list) and len(prior) == len(value) else [None] * len(value)
+            return [self.seal(item, old) for item, old in zip(value, earlier, strict=True)]
+        return value
+
+
+def open_sealer(state: Mapping[str, Any], *, where: str) -> Sealer:
+    """The sealer of an existing stack. state: `secrets_providers` of its checkpoint. where: the file, for errors."""
+    if state.get("type") != "cloud":
+        raise Unsupported(
+            f"the state's secrets are encrypted by the provider {state.get('type')!r}",
+            where=where,
+            hint="move the stack to OpenBao: pulumi stack change-secrets-provider hashivault://KEY",
+        )
+    try:
+        url, wrapped = str(state["state"]["url"]), str(state["state"]["encryptedkey"])
+    except (KeyError, TypeError) as error:
+        raise StateCorrupt("the state does not name its key", where=where) from error
+    with _opened_lock:
+        key = _opened.get((url, wrapped))
+    if key is None:
+        mount, name = _location(url)
+        ciphertext = base64.b64decode(wrapped).decode()
+        answer = _transit(f"{mount}/decrypt/{name}", {"ciphertext": ciphertext})
+        key = base64.b64decode(answer["data"]["plaintext"])
+        with _opened_lock:
+            _opened[url, wrapped] = key
+    return Sealer(key, url=url, wrapped_key=wrapped)
+
+
+def create_sealer(url: str) -> Sealer:
+    """A sealer for a new stack: makes the transit key when it is absent, and a new data key.
+
+    In a new OpenBao the transit mount is missing too. It is made here, since the stack that declares the cell's
+    mounts needs its own state sealed before it can run; a token that may not make it is refused by OpenBao.
+    """
+    mount, name = _location(url)
+    if f"{mount}/" not in _openbao("get", "sys/internal/ui/mounts")["data"]["secret"]:
+        _transit(f"sys/mounts/{mount}", {"type": "transit"})
+    # OpenBao leaves an existing key as it is, and a new key cannot be deleted until somebody allows it.
+    _transit(f"{mount}/keys/{name}", {"type": "aes256-gcm96"})
+    key = secrets.token_bytes(32)
+    answer = _transit(f"{mount}/encrypt/{name}", {"plaintext": base64.b64encode(key).decode()})
+    wrapped = base64.b64encode(answer["data"]["ciphertext"].encode()).decode()
+    with _opened_lock:
+        _opened[url, wrapped] = key
+    return Sealer(key, url=url, wrapped_key=wrapped)
+
+
+def delete_key(url: str) -> None:
+    """Delete a stack's transit key: nothing that it sealed can be read again. An absent key is no error."""
+    mount, name = _location(url)
+    if _openbao("get", f"{mount}/keys/{name}"):
+        _transit(f"{mount}/keys/{name}/config", {"deletion_allowed": True})
+        _openbao("delete", f"{mount}/keys/{name}")
+
+
+def _location(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    if parts.scheme != "hashivault" or not parts.netloc:
+        raise Unsupported(
+            f"the secrets provider {url} is not OpenBao's", where=url, hint="use hashivault://KEY (a transit key)"
+        )
+    mount = parse_qs(parts.query).get("engine", ["transit"])[0].strip("/")
+    return mount, parts.netloc + parts.path.rstrip("/")
+
+
+def _transit(path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    return _openbao("post", path, body)
+
+
+def _openbao(verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    address = os.environ.get("VAULT_ADDR") or os.environ.get("VAULT_SERVER_URL")
+    token = os.environ.get("VAULT_TOKEN") or os.environ.get("VAULT_SERVER_TOKEN")
+    if not address or not token:
+        raise DependencyUnavailable(
+            "OpenBao's address and token are not set",
+            where="VAULT_ADDR, VAULT_TOKEN",
+            hint='set them; on the local platform: eval "$(tenantry local env)"',
+        )
+    with requests.Session() as session:
+        session.trust_env = False  # REQUESTS_CA_BUNDLE would replace the authority that we were given
+        session.verify = os.environ.get("VAULT_CACERT") or True  # hvac takes it from a session that it is handed
+        client = hvac.Client(
+            url=address,
+            token=token,
+            namespace=os.environ.get("VAULT_NAMESPACE") or None,
+            timeout=_TIMEOUT_S,
+            session=session,
+        )
+        try:
+            if verb == "get":
+                answer = client.read(path)
+            elif verb == "delete":
+                answer = client.delete(path)
+            else:
+                answer = client.write_data(path, data=dict(body or {}))
+        except (hvac.exceptions.VaultError, requests.RequestException, OSError) as error:
+            raise _unavailable(error, address, path) from error
+    return answer if isinstance(answer, dict) else {}
+
+
+def _unavailable(error: Exception, address: str, path: str) -> TenantryError:
+    if isinstance(error, hvac.exceptions.VaultDown):
+        return DependencyUnavailable(
+            "OpenBao is sealed or still starting", where=address, hint="unseal it, then run the same command again"
+        )
+    if isinstance(error, hvac.exceptions.Forbidden | hvac.exceptions.Unauthorized):
+        return DependencyUnavailable(
+            f"OpenBao refuses the token for {path}",
+            where=address,
+            hint="check VAULT_TOKEN: it needs update on the stack's transit key",
+        )
+    if isinstance(error, requests.exceptions.SSLError):
+        return DependencyUnavailable(
+            "OpenBao's certificate is not trusted",
+            where=address,
+            hint="set VAULT_CACERT to its authority's certificate",
+        )
+    if isinstance(error, requests.RequestException | OSError):
+        return DependencyUnavailable(
+            f"OpenBao cannot be reached ({type(error).__name__})",
+            where=address,
+            hint="check VAULT_ADDR and that OpenBao runs (tenantry local status)",
+        )
+    if isinstance(error, hvac.exceptions.InvalidRequest | hvac.exceptions.InvalidPath):
+        return StateCorrupt(
+            f"OpenBao's transit key at {path} is gone or is not the one that wrapped this stack's data key",
+            where=address,
+            hint="restore OpenBao to the point of the state, or the state to the point of OpenBao",
+        )
+    return DependencyUnavailable(
+        f"OpenBao answered with an error ({type(error).__name__})", where=address, hint="look at OpenBao's log"
+    )

@@ -1,0 +1,99 @@
+"""Where a stack's files are, and writing them so that a power cut leaves the old text or the new one.
+
+`<backend>/.pulumi/` is Pulumi's own layout (the CLI reads it); `<backend>/.tenantry/` holds what only this engine
+needs; `<backend>/settings/` the stack settings that the CLI needs. Files are 0600, folders 0700, from their creation.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from tenantry.engine.interface import Stack
+from tenantry.tenancy.errors import DependencyUnavailable, TenantryError
+
+__all__ = ["StackFiles", "make_folder", "storage_error", "sync_folder", "write_atomically"]
+
+
+class StackFiles:
+    """Paths of one stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        pulumi = stack.backend / ".pulumi"
+        own = stack.backend / ".tenantry" / stack.project / stack.name
+        self.meta = pulumi / "meta.yaml"
+        self.checkpoint = pulumi / "stacks" / stack.project / f"{stack.name}.json"
+        self.backup = self.checkpoint.with_name(f"{stack.name}.json.bak")
+        self.history = pulumi / "history" / stack.project / stack.name
+        self.locks = pulumi / "locks" / "organization" / stack.project / stack.name
+        self.settings = stack.backend / "settings" / stack.project / f"Pulumi.{stack.name}.yaml"
+        self.journal = own / "journal.jsonl"
+        self.lock = own / "lock"
+        self.finished = own / "finished.json"
+        self._own = own
+        self._folders = (self.history, pulumi / "backups" / stack.project / stack.name)
+
+    def remove(self) -> None:
+        """Delete every file of the stack but its Pulumi lock, which its holder takes away. May be repeated."""
+        try:
+            for file in (self.checkpoint, self.backup, self.settings):
+                file.unlink(missing_ok=True)
+            for folder in (*self._folders, self._own):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise storage_error(error, Path(error.filename or self.checkpoint)) from error
+
+
+def make_folder(path: Path) -> None:
+    """The folder and its parents, 0700 where they are new."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_atomically(path: Path, text: bytes) -> None:
+    """Replace a file by a whole new one, durable when this returns. Raises DependencyUnavailable when it cannot."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        make_folder(path.parent)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(error: OSError, path: Path) -> TenantryError:
+    """What an operating system error on a state file means, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DependencyUnavailable(
+            "the disk is full: the state cannot be written",
+            where=str(path),
+            hint="free some space and run the same command again; the journal knows what was begun",
+        )
+    return DependencyUnavailable(
+        f"the state cannot be read or written: {error.strerror}",
+        where=str(path),
+        hint="check that the folder exists and belongs to you",
+    )

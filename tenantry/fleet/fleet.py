@@ -1,0 +1,259 @@
+"""`Fleet`: apply, preview and destroy the tenants of one cell.
+
+Every input is checked before the first tenant is touched; then each tenant goes its own way, several at once,
+and one that fails holds up no other.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tenantry.engine import EmbeddedEngine
+from tenantry.engine.interface import Event, OnEvent, Preview, Program, RunResult, Stack
+from tenantry.fleet.home import cell_home
+from tenantry.fleet.manifests import to_files
+from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
+from tenantry.fleet.registry import Record, Registry
+from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.errors import InvalidInput, Problem, TenantryError
+from tenantry.tenancy.manifest import TenantFile
+from tenantry.tenancy.naming import incarnation_of
+from tenantry.tenancy.resolving import resolve
+from tenantry.tenancy.spec import Environment, TenantSpec
+
+__all__ = ["Applied", "Fleet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """How one tenant's run ended: a result, or the error that stopped it."""
+
+    spec: TenantSpec
+    result: RunResult | None
+    error: TenantryError | None
+
+
+class Fleet:
+    """The tenants of `cell`, run by `engine`, recorded under `root` (the machine's data folder)."""
+
+    def __init__(self, *, cell: Cell, engine: EmbeddedEngine, catalogue: Catalogue, root: Path | None = None) -> None:
+        self.cell = cell
+        self.engine = engine
+        self.catalogue = catalogue
+        folder = cell_home(cell.metadata.name, root=root)
+        self.registry = Registry(folder / "tenants")
+        self.backend = folder / "state"
+
+    # -- the cell itself ----------------------------------------------------------------------------------
+
+    def prepare_cell(self, *, on_event: OnEvent | None = None) -> RunResult:
+        """Set up or bring up to date the cell's shared services."""
+        return self.engine.up(cell_stack(self.cell, self.backend), cell_program(self.cell), on_event=on_event)
+
+    # -- from tenant files to specs -----------------------------------------------------------------------
+
+    def resolve_all(self, files: Sequence[TenantFile], *, managed_by: str = "cli") -> tuple[TenantSpec, ...]:
+        """Check the files together and decide every name and size. Nothing is written.
+
+        A tenant that exists keeps its incarnation, release and template version. Raises one InvalidInput with
+        every problem of every file.
+        """
+        taken = dict(self.registry.taken_hosts())
+        seen: dict[str, str] = {}
+        specs: list[TenantSpec] = []
+        failures: list[InvalidInput] = []
+        for file in files:
+            name = file.tenant.metadata.name
+            try:
+                if name in seen:
+                    raise InvalidInput(
+                        f"tenant {name} is declared twice",
+                        source=file.source,
+                        problems=(Problem(path="metadata.name", message=f"also declared in {seen[name]}"),),
+                        hint="keep one of the two files, or rename a tenant",
+                    )
+                seen[name] = file.source
+                spec = self._resolve(file, taken=taken, managed_by=managed_by)
+            except InvalidInput as error:
+                failures.append(error)
+                continue
+            taken.update(dict.fromkeys(spec.hosts, name))
+            specs.append(spec)
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise ExceptionGroup("several tenant files cannot be accepted", failures)
+        return tuple(specs)
+
+    def _resolve(self, file: TenantFile, *, taken: dict[str, str], managed_by: str) -> TenantSpec:
+        record = self.registry.get(file.tenant.metadata.name)
+        others = {host: owner for host, owner in taken.items() if owner != file.tenant.metadata.name}
+        if record is None:
+            return resolve(
+                file,
+                catalogue=self.catalogue,
+                cell=self.cell,
+                incarnation=incarnation_of(str(uuid.uuid4())),
+                managed_by=managed_by,
+                today=datetime.now(UTC).date(),
+                taken_hosts=others,
+            )
+        return resolve(
+            file,
+            catalogue=self.catalogue,
+            cell=self.cell,
+            incarnation=record.incarnation,
+            managed_by=record.managed_by,
+            today=datetime.now(UTC).date(),
+            taken_hosts=others,
+            pinned_release=record.release,
+            pinned_template_version=record.template_version,
+        )
+
+    def record(self, name: str) -> Record:
+        """The tenant's record. Raises InvalidInput for a tenant that the cell does not have."""
+        record = self.registry.get(name)
+        if record is None:
+            known = ", ".join(found.name for found in self.registry.all()) or "none yet"
+            raise InvalidInput(
+                f"this cell has no tenant {name}",
+                hint=f"tenants of cell {self.cell.metadata.name}: {known}; see `tenantry tenant list`",
+            )
+        return record
+
+    def stack_of(self, spec: TenantSpec) -> tuple[Stack, Program]:
+        return tenant_stack(spec.name, spec.incarnation, self.backend), tenant_program(spec)
+
+    def resources(self, spec: TenantSpec) -> tuple[Node, ...]:
+        """The tenant's resources as its state has them, as trees."""
+        return tree_of(self._checkpoint(tenant_stack(spec.name, spec.incarnation, self.backend)))
+
+    def manifests(self, spec: TenantSpec) -> dict[str, str]:
+        """The Kubernetes manifests that the tenant's program asks for, by file name."""
+        stack, program = self.stack_of(spec)
+        desired = self.engine.evaluate(stack, program)
+        return to_files(one.inputs for one in desired.resources if one.is_kubernetes)
+
+    def applied_manifests(self, spec: TenantSpec) -> dict[str, str]:
+        """The manifests of the last run, by file name; empty before the first."""
+        resources = self._checkpoint(tenant_stack(spec.name, spec.incarnation, self.backend))
+        return to_files(one["inputs"] for one in resources if str(one["type"]).startswith("kubernetes:"))
+
+    def show(self, name: str) -> Shown:
+        """What is true of one tenant now."""
+        record = self.record(name)
+        modules = modules_of(record.namespace)
+        return Shown(
+            record=record,
+            conditions=conditions_of(record, modules, simulated=self.cell.spec.kubernetes.simulated_nodes),
+            modules=modules,
+            resources=tree_of(self._checkpoint(tenant_stack(name, record.incarnation, self.backend))),
+        )
+
+    def _checkpoint(self, stack: Stack) -> Sequence[Mapping[str, Any]]:
+        deployment = self.engine.export(stack).get("deployment") or {}
+        return deployment.get("resources") or ()
+
+    # -- runs ---------------------------------------------------------------------------------------------
+
+    def preview(self, spec: TenantSpec, *, on_event: OnEvent | None = None) -> Preview:
+        stack, program = self.stack_of(spec)
+        return self.engine.preview(stack, program, on_event=on_event)
+
+    def up(
+        self,
+        specs: Sequence[tuple[TenantFile, TenantSpec]],
+        *,
+        parallel: int = 2,
+        if_changed: bool = False,
+        on_event: Callable[[str, Event], None] | None = None,
+    ) -> tuple[Applied, ...]:
+        """Run the stacks of checked tenants, `parallel` at once; results in the order given.
+
+        The records are claimed first, all or none, so that a killed run is finished under the same names.
+        """
+        with self.registry.exclusive():
+            specs = [(file, self._same_incarnation(file, spec)) for file, spec in specs]
+            for file, spec in specs:
+                self.registry.claim(self._record(file, spec))
+        done: dict[int, Applied] = {}
+        with ThreadPoolExecutor(max_workers=max(1, parallel), thread_name_prefix="tenant") as pool:
+            futures = {
+                pool.submit(self._up_one, spec, if_changed, on_event): index for index, (_, spec) in enumerate(specs)
+            }
+            try:
+                for future in as_completed(futures):
+                    done[futures[future]] = future.result()
+            except BaseException:
+                self.engine.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return tuple(done[index] for index in range(len(specs)))
+
+    def _same_incarnation(self, file: TenantFile, spec: TenantSpec) -> TenantSpec:
+        """Resolve again when another driver recorded the tenant since it was resolved."""
+        record = self.registry.get(spec.name)
+        if record is None or record.incarnation == spec.incarnation:
+            return spec
+        return self._resolve(file, taken=dict(self.registry.taken_hosts()), managed_by=spec.managed_by)
+
+    def _up_one(self, spec: TenantSpec, if_changed: bool, on_event: Callable[[str, Event], None] | None) -> Applied:
+        stack, program = self.stack_of(spec)
+
+        def forward(event: Event) -> None:
+            if on_event is not None:
+                on_event(spec.name, event)
+
+        try:
+            result = self.engine.up(stack, program, if_changed=if_changed, on_event=forward)
+        except TenantryError as error:
+            return Applied(spec=spec, result=None, error=error)
+        if result.changes:
+            self.registry.finished(spec.name)
+        return Applied(spec=spec, result=result, error=None)
+
+    def check_destroyable(self, name: str) -> Record:
+        """The record of a test environment; any other tenant is refused with InvalidInput."""
+        record = self.record(name)
+        if record.environment != Environment.TEST:
+            raise InvalidInput(
+                f"tenant {name} is a {record.environment} environment; only test environments can be destroyed here",
+                hint="a tenant with customers' data is only ever deprovisioned, with a grace period, a final backup "
+                "and a certificate; `tenantry tenant destroy` never does that",
+            )
+        return record
+
+    def destroy(self, name: str, *, on_event: OnEvent | None = None) -> RunResult:
+        """Remove a test environment with all its data. The record goes last, so that a killed run can be repeated."""
+        record = self.check_destroyable(name)
+        stack = tenant_stack(name, record.incarnation, self.backend)
+        result = self.engine.destroy(stack, lift_protection=True, on_event=on_event)
+        self.engine.remove(stack)
+        self.registry.forget(name)
+        return result
+
+    def _record(self, file: TenantFile, spec: TenantSpec) -> Record:
+        earlier = self.registry.get(spec.name)
+        return Record(
+            name=spec.name,
+            incarnation=spec.incarnation,
+            managed_by=spec.managed_by,
+            created_at=earlier.created_at if earlier else datetime.now(UTC),
+            finished_at=earlier.finished_at if earlier else None,
+            source=file.source,
+            manifest=file.text,
+            hosts=spec.hosts,
+            release=spec.workload.release,
+            template_version=spec.workload.template_version,
+            environment=spec.environment.value,
+            plan=spec.plan,
+            namespace=spec.names.namespace,
+        )

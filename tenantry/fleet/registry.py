@@ -1,0 +1,128 @@
+"""Which tenants a cell has: one record a tenant, written before its stack is first run.
+
+A record fixes what must not change by itself afterwards: the incarnation, the release and the template version.
+It holds the tenant file as it was last applied, and no credential.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.tenancy.errors import Conflict, Locked, StateCorrupt
+
+__all__ = ["Record", "Registry"]
+
+LOCK_WAIT_S = 20.0
+
+
+class Record(BaseModel):
+    """One tenant of the cell. manifest: its tenant file's text. finished_at: end of the last successful run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    incarnation: str
+    managed_by: str
+    created_at: datetime
+    finished_at: datetime | None = None
+    source: str
+    manifest: str
+    hosts: tuple[str, ...]
+    release: str
+    template_version: int
+    environment: str
+    plan: str
+    namespace: str
+
+
+class Registry:
+    """The records under one folder. Writers hold one file lock; readers need none, files are replaced whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the registry for a check followed by a write, so that two drivers cannot claim one host."""
+        lock = FileLock(self._folder / ".lock", timeout=LOCK_WAIT_S, mode=0o600)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock.acquire()
+        except Timeout as error:
+            raise Locked(
+                "another tenantry command holds the list of tenants",
+                where=str(self._folder),
+                hint="wait for it to end, then run this command again",
+            ) from error
+        except OSError as error:
+            raise storage_error(error, self._folder) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def get(self, name: str) -> Record | None:
+        path = self._path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(error, path) from error
+        try:
+            return Record.model_validate_json(text)
+        except ValidationError as error:
+            raise StateCorrupt(
+                f"the record of tenant {name} cannot be read",
+                where=str(path),
+                hint="restore the file from a backup of the data folder, or apply the tenant file again after "
+                "moving it away; the incarnation in the namespace's label must stay the same",
+            ) from error
+
+    def all(self) -> tuple[Record, ...]:
+        """Every record, by name."""
+        names = sorted(path.stem for path in self._folder.glob("*.json"))
+        return tuple(record for name in names if (record := self.get(name)) is not None)
+
+    def taken_hosts(self) -> Mapping[str, str]:
+        """Host name to the tenant that has it."""
+        return {host: record.name for record in self.all() for host in record.hosts}
+
+    def claim(self, record: Record) -> None:
+        """Write the record; call inside `exclusive`. Refuses a host that another tenant took meanwhile."""
+        taken = self.taken_hosts()
+        for host in record.hosts:
+            if taken.get(host, record.name) != record.name:
+                raise Conflict(
+                    f"host {host} belongs to tenant {taken[host]}",
+                    where=record.source,
+                    hint="give the tenant another host name",
+                )
+        self._write(record)
+
+    def finished(self, name: str) -> None:
+        """Note that a run of the tenant's stack reached its goal now."""
+        with self.exclusive():
+            record = self.get(name)
+            if record is not None:
+                self._write(record.model_copy(update={"finished_at": datetime.now(UTC)}))
+
+    def forget(self, name: str) -> None:
+        """Remove the record of a destroyed tenant; its incarnation is never used again."""
+        with self.exclusive():
+            self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _write(self, record: Record) -> None:
+        text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True)
+        write_atomically(self._path(record.name), text.encode())

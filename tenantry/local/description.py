@@ -1,0 +1,65 @@
+"""The cell file that describes a local platform to everything else."""
+
+from __future__ import annotations
+
+import io
+
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import walk_tree
+
+from tenantry.local.part import Site
+from tenantry.local.ports import LOOPBACK
+from tenantry.tenancy.cell import (
+    Backups,
+    Cache,
+    Cell,
+    CellSpec,
+    Database,
+    Egress,
+    Kubernetes,
+    Messaging,
+    Metadata,
+    OpenBao,
+    Peer,
+)
+
+__all__ = ["describe", "render"]
+
+
+def describe(site: Site, *, simulated: bool) -> Cell:
+    """The cell as it stands. simulated: its nodes are the platform's own, not those of a cluster that was there."""
+    here = Peer(cidr=f"{LOOPBACK}/32")
+    name, ports = site.layout.name, site.ports
+    simulation = {"storage_class": "simulated", "shared_storage_class": "simulated"} if simulated else {}
+    return Cell(
+        metadata=Metadata(name=name, labels={"tenantry.dev/local": "true"}),
+        spec=CellSpec(
+            region="local",
+            domain="tenantry.localhost" if name == "default" else f"{name}.tenantry.localhost",
+            kubernetes=Kubernetes(simulated_nodes=simulated, **simulation),
+            openbao=OpenBao(address=f"https://{LOOPBACK}:{ports['openbao']}", peer=here),
+            database=Database(host=LOOPBACK, port=ports["mariadb"], peer=here),
+            cache=Cache(host=LOOPBACK, port=ports["redis"], peer=here),
+            messaging=Messaging(
+                host=LOOPBACK,
+                port=ports["rabbitmq"],
+                management_url=f"https://{LOOPBACK}:{ports['rabbitmq-management']}",
+                peer=here,
+            ),
+            egress=Egress(host="egress.tenantry-egress.svc", peer=Peer(namespace="tenantry-egress")),
+            backups=Backups(kind="folder", url=str(site.layout.backups)),
+            ca_bundle=site.authority.pem,
+        ),
+    )
+
+
+def render(cell: Cell) -> str:
+    """The cell file's text. Defaults are left out, so that they stay the defaults of whoever reads it."""
+    content = cell.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    content = {"apiVersion": cell.api_version, "kind": cell.kind, **content}
+    walk_tree(content)  # the certificate as a block, not one line with escapes
+    yaml = YAML()
+    yaml.default_flow_style = False
+    text = io.StringIO()
+    yaml.dump(content, text)
+    return text.getvalue()

@@ -1,0 +1,223 @@
+"""The tenant file as JSON Schema (for editors) and as a Kubernetes CRD, both made from the model.
+
+`python -m tenantry.tenancy.schema` writes the committed copies anew: tenant_templates/schema/tenant.schema.json and
+operator/deploy/crd.yaml. A test holds them to the model.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.model import Tenant
+
+__all__ = ["crd", "crd_text", "json_schema", "json_schema_text", "main"]
+
+GROUP, VERSION = "tenantry.dev", "v1alpha1"
+
+_CONDITION: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+    "properties": {
+        "type": {"type": "string", "maxLength": 316},
+        "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+        "observedGeneration": {"type": "integer", "format": "int64"},
+        "lastTransitionTime": {"type": "string", "format": "date-time"},
+        "reason": {"type": "string", "maxLength": 1024},
+        "message": {"type": "string", "maxLength": 32768},
+    },
+}
+
+_STATUS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "observedGeneration": {"type": "integer", "format": "int64"},
+        "phase": {"type": "string", "description": "For display; conditions are what counts."},
+        "incarnation": {"type": "string"},
+        "namespace": {"type": "string"},
+        "release": {"type": "string"},
+        "templateVersion": {"type": "integer"},
+        "hosts": {"type": "array", "items": {"type": "string"}},
+        "conditions": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+            "items": _CONDITION,
+        },
+    },
+}
+
+# What can never change in a living tenant: its data would have to move, or be somebody else's.
+_RULES = [
+    {
+        "rule": "(has(self.workload) ? self.workload : 'mautic') == "
+        "(has(oldSelf.workload) ? oldSelf.workload : 'mautic')",
+        "message": "workload cannot change: make a new tenant",
+    },
+    {
+        "rule": "(has(self.database) && has(self.database.tier) ? self.database.tier : '') == "
+        "(has(oldSelf.database) && has(oldSelf.database.tier) ? oldSelf.database.tier : '')",
+        "message": "database.tier cannot change: back up and restore into a new tenant",
+    },
+    {
+        "rule": "(has(self.placement) && has(self.placement.residency) ? self.placement.residency : 'any') == "
+        "(has(oldSelf.placement) && has(oldSelf.placement.residency) ? oldSelf.placement.residency : 'any')",
+        "message": "placement.residency cannot change: back up and restore into a new tenant",
+    },
+    {
+        "rule": "(has(self.environment) ? self.environment : 'production') == "
+        "(has(oldSelf.environment) ? oldSelf.environment : 'production')",
+        "message": "environment cannot change: it decides what may be deleted",
+    },
+]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a tenant file, with a description for each field."""
+    schema = Tenant.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://{GROUP}/schema/{VERSION}/tenant.json",
+        **schema,
+    }
+
+
+def crd() -> dict[str, Any]:
+    """The CustomResourceDefinition of Tenant, with a structural schema."""
+    schema = Tenant.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    spec = _structural(schema["properties"]["spec"], definitions)
+    spec["x-kubernetes-validations"] = _RULES
+    root = {
+        "type": "object",
+        "description": schema["description"],
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {
+                "type": "object",
+                "properties": {
+                    "name": {
+                        key: value
+                        for key, value in definitions["Metadata"]["properties"]["name"].items()
+                        if key in ("type", "pattern", "maxLength")
+                    }
+                },
+            },
+            "spec": spec,
+            "status": _STATUS,
+        },
+    }
+    columns = [
+        ("Plan", ".spec.plan"),
+        ("Environment", ".spec.environment"),
+        ("Release", ".status.release"),
+        ("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+        ("Phase", ".status.phase"),
+    ]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"tenants.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Cluster",
+            "names": {
+                "plural": "tenants",
+                "singular": "tenant",
+                "kind": "Tenant",
+                "listKind": "TenantList",
+                "shortNames": ["tn"],
+                "categories": ["tenantry"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": root},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        *({"name": name, "type": "string", "jsonPath": path} for name, path in columns),
+                        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+                    ],
+                }
+            ],
+        },
+    }
+
+
+_KEPT = (
+    "description",
+    "enum",
+    "exclusiveMinimum",
+    "format",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "pattern",
+    "type",
+)
+
+
+def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A schema without references, unions with null and defaults: what an API server takes.
+
+    Defaults stay out on purpose: the plan and the pinned versions decide them, not the API server.
+    """
+    if "$ref" in node:
+        target = definitions[node["$ref"].removeprefix("#/$defs/")]
+        return _structural({**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
+    if "anyOf" in node:
+        only = next(one for one in node["anyOf"] if one.get("type") != "null")
+        return _structural({**only, **{key: value for key, value in node.items() if key != "anyOf"}}, definitions)
+    result = {key: node[key] for key in _KEPT if key in node}
+    if "const" in node:
+        result["enum"] = [node["const"]]
+    if "properties" in node:
+        result["properties"] = {name: _structural(one, definitions) for name, one in node["properties"].items()}
+        if node.get("required"):
+            result["required"] = node["required"]
+    elif isinstance(node.get("additionalProperties"), dict):
+        result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+    if "items" in node:
+        result["items"] = _structural(node["items"], definitions)
+    return result
+
+
+def json_schema_text() -> str:
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def crd_text() -> str:
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 110
+    stream.write("# Made by `python -m tenantry.tenancy.schema`.\n")
+    yaml.dump(crd(), stream)
+    return stream.getvalue()
+
+
+def main() -> None:
+    """Write both committed copies."""
+    root = Catalogue.root()
+    for path, text in (
+        (root / "schema" / "tenant.schema.json", json_schema_text()),
+        (root.parent / "operator" / "deploy" / "crd.yaml", crd_text()),
+    ):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

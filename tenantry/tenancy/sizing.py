@@ -1,0 +1,178 @@
+"""A workload's modules, sized for one tenant: the plan's size class, the tenant's overrides, the environment's caps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenantry.tenancy.document import did_you_mean
+from tenantry.tenancy.findings import Findings
+from tenantry.tenancy.model import ModuleOverride, Tenant
+from tenantry.tenancy.placeholders import fill
+from tenantry.tenancy.plans import EnvironmentClass, Plan
+from tenantry.tenancy.quantity import cpu_text, mebibytes_text
+from tenantry.tenancy.spec import ModuleKind, ModuleSpec, Probe, ScheduledTask
+from tenantry.tenancy.workload import ModuleFields, ProbeFields, Workload
+
+__all__ = ["module_specs"]
+
+_UNTOUCHED = ModuleOverride()
+
+
+def module_specs(
+    tenant: Tenant,
+    workload: Workload,
+    plan: Plan,
+    environment: EnvironmentClass,
+    *,
+    plans: Mapping[str, Plan],
+    values: Mapping[str, str],
+    findings: Findings,
+) -> tuple[ModuleSpec, ...]:
+    """The modules that are switched on. values: for placeholders. What breaks a bound goes to `findings`."""
+    known = {one.name: one for one in workload.spec.modules}
+    for name in tenant.spec.modules:
+        if name not in known:
+            findings.add(
+                ("spec", "modules", name),
+                f"workload {workload.name} has no module {name}",
+                hint=did_you_mean(name, list(known), what="modules"),
+                at_key=True,
+            )
+    specs = []
+    for module in workload.spec.modules:
+        override = tenant.spec.modules.get(module.name, _UNTOUCHED)
+        enabled = module.enabled if override.enabled is None else override.enabled
+        if not enabled and not module.optional:
+            findings.add(
+                ("spec", "modules", module.name, "enabled"),
+                f"module {module.name} cannot be switched off: the workload does not run without it",
+                hint="leave enabled out",
+            )
+        _check_bounds(module, override, plan, environment, plans=plans, findings=findings)
+        if enabled:
+            specs.append(_sized(module, override, workload, plan, environment, values))
+    return tuple(specs)
+
+
+def _check_bounds(
+    module: ModuleFields,
+    override: ModuleOverride,
+    plan: Plan,
+    environment: EnvironmentClass,
+    *,
+    plans: Mapping[str, Plan],
+    findings: Findings,
+) -> None:
+    at = ("spec", "modules", module.name)
+    bounds = module.sizes[plan.spec.size].bounds
+    scales = module.kind in (ModuleKind.SERVICE, ModuleKind.WORKER)
+    if override.replicas is not None and not scales:
+        findings.add(
+            (*at, "replicas"),
+            f"module {module.name} is {module.kind.value}: it has no replicas to set",
+            hint="leave replicas out",
+            at_key=True,
+        )
+    asked: tuple[tuple[str, int | None, int, str], ...] = (
+        (
+            "replicas",
+            override.replicas.max if override.replicas is not None and scales else None,
+            bounds.replicas,
+            str(bounds.replicas),
+        ),
+        ("cpu", override.cpu, bounds.cpu, cpu_text(bounds.cpu)),
+        ("memory", override.memory, bounds.memory, mebibytes_text(bounds.memory)),
+    )
+    for name, wanted, most, text in asked:
+        if wanted is not None and wanted > most:
+            findings.add(
+                (*at, name),
+                f"plan {plan.name} allows module {module.name} at most {text} {name}",
+                hint=_plan_for(module, name, wanted, plans) or f"write at most {text}",
+            )
+    cap = environment.spec.max_replicas
+    if cap is not None and scales and override.replicas is not None and override.replicas.max > cap:
+        findings.add(
+            (*at, "replicas"),
+            f"environment {environment.metadata.name} allows at most {cap} replica(s) a module",
+            hint="leave replicas out, or make it a production environment",
+        )
+
+
+def _plan_for(module: ModuleFields, name: str, wanted: int, plans: Mapping[str, Plan]) -> str | None:
+    """A hint naming the plans that would allow it."""
+    fitting = [one.name for one in plans.values() if getattr(module.sizes[one.spec.size].bounds, name) >= wanted]
+    return f"plan {' or '.join(sorted(fitting))} allows it" if fitting else None
+
+
+def _sized(
+    module: ModuleFields,
+    override: ModuleOverride,
+    workload: Workload,
+    plan: Plan,
+    environment: EnvironmentClass,
+    values: Mapping[str, str],
+) -> ModuleSpec:
+    size = module.sizes[plan.spec.size]
+    scales = module.kind in (ModuleKind.SERVICE, ModuleKind.WORKER)
+    least, most = size.min, size.max
+    if override.replicas is not None and scales:
+        least, most = override.replicas.min, override.replicas.max
+    if environment.spec.max_replicas is not None:
+        least, most = min(least, environment.spec.max_replicas), min(most, environment.spec.max_replicas)
+    cpu = size.cpu if override.cpu is None else override.cpu
+    memory = size.memory if override.memory is None else override.memory
+    variables = {**workload.spec.environment, **module.environment}
+    return ModuleSpec(
+        name=module.name,
+        title=module.title,
+        kind=module.kind,
+        command=tuple(fill(part, values) for part in module.command),
+        tasks=tuple(
+            ScheduledTask(
+                name=task.name,
+                schedule=task.schedule,
+                command=tuple(
+                    fill(part, {**values, "task.name": task.name, "task.deadlineS": str(task.deadline_s)})
+                    for part in task.command
+                ),
+                deadline_s=task.deadline_s,
+            )
+            for task in module.tasks
+        ),
+        environment=tuple((name, fill(value, values)) for name, value in sorted(variables.items())),
+        port=module.port,
+        public=module.public,
+        replicas_min=least,
+        replicas_max=most,
+        cpu_target_percent=module.cpu_target_percent,
+        cpu_request_m=cpu,
+        cpu_limit_m=cpu * module.cpu_burst,
+        memory_request_mib=memory,
+        memory_limit_mib=memory,
+        scratch_mib=module.scratch,
+        readiness=_probe(module.readiness),
+        liveness=_probe(module.liveness),
+        startup=_probe(module.startup),
+        mounts=module.mounts,
+        reach=module.reach,
+        metrics_path=module.metrics_path,
+        database_connections=module.database_connections,
+        stop_grace_s=module.stop_grace_s,
+        run_before=module.run_before,
+        group=module.group,
+    )
+
+
+def _probe(probe: ProbeFields | None) -> Probe | None:
+    if probe is None:
+        return None
+    return Probe(
+        path=probe.path,
+        port=probe.port,
+        command=probe.command,
+        initial_delay_s=probe.initial_delay_s,
+        period_s=probe.period_s,
+        timeout_s=probe.timeout_s,
+        failure_threshold=probe.failure_threshold,
+    )

@@ -1,0 +1,115 @@
+"""SIGKILL after an event of a run, then the same again: the same result as undisturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from tenantry.engine import EmbeddedEngine, Program, Stack
+from tenantry.tenancy.errors import Conflict
+
+_RUNNER = "tests.integration.engine.runner"
+_LIMIT_S = 120
+_EVERY = 4
+"""Of a run's events, every so manyth is one to be killed after; killing after each takes minutes."""
+
+
+def program(stack: Stack) -> Program:
+    return Program(
+        entry="tests.integration.engine.shop:main",
+        arguments={"namespace": stack.name, "file": str(stack.backend / "sign.txt")},
+    )
+
+
+def shape(stack: Stack, engine: EmbeddedEngine) -> list[tuple[str, str]]:
+    deployment = json.loads(json.dumps(engine.export(stack)))["deployment"]
+    return sorted((one["urn"].partition("::")[2], one["type"]) for one in deployment["resources"])
+
+
+def killed(stack: Stack, environment: Mapping[str, str], after: int) -> bool:
+    """Run the stack's `up` elsewhere and kill it after that many events; whether it had not ended by itself."""
+    stack.backend.mkdir()
+    run = subprocess.Popen(
+        [sys.executable, "-m", _RUNNER, str(stack.backend), stack.name, str(stack.backend / "sign.txt")],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    hit = False
+    for seen, _ in enumerate(run.stdout):
+        if seen == after:
+            run.kill()
+            hit = True
+            break
+    run.communicate(timeout=_LIMIT_S)
+    return hit
+
+
+def numbered(stack: Stack, number: int) -> Stack:
+    name = f"{stack.name}-{number}"
+    return replace(stack, name=name, backend=stack.backend / str(number), secrets_provider=f"hashivault://state-{name}")
+
+
+def test_a_killed_run_is_finished_by_the_next(
+    engine: EmbeddedEngine, stack: Stack, environment: Mapping[str, str]
+) -> None:
+    after, expected = 0, None
+    hit = True
+    while hit:
+        one = numbered(stack, after)
+        hit = killed(one, environment, after)
+        engine.up(one, program(one))
+        assert engine.up(one, program(one)).changes == ()
+        found = [(urn.replace(one.name, "NAME"), type_) for urn, type_ in shape(one, engine)]
+        expected = expected or found
+        assert found == expected
+        locks = one.backend / ".pulumi" / "locks"
+        assert not [path for path in locks.rglob("*") if path.is_file()]
+        assert not (one.backend / ".tenantry" / "shop" / one.name / "journal.jsonl").exists()
+        after += _EVERY
+    assert after > 4 * _EVERY
+    # One is removed, to see that nothing holds it; the others go with the platform.
+    engine.destroy(one)
+    assert not (one.backend / "sign.txt").exists()
+
+
+@pytest.mark.parametrize("after", [2, 9])
+def test_what_a_killed_run_made_is_recovered_without_making_more(
+    engine: EmbeddedEngine, stack: Stack, environment: Mapping[str, str], after: int
+) -> None:
+    one = numbered(stack, after)
+    assert killed(one, environment, after)
+    journal = one.backend / ".tenantry" / "shop" / one.name / "journal.jsonl"
+    begun = {json.loads(line)["state"]["urn"] for line in journal.read_text().splitlines() if line}
+    engine.recover(one)
+    assert not journal.exists()
+    known = {resource["urn"] for resource in engine.export(one)["deployment"]["resources"]}
+    assert engine.recover(one).changes == ()
+    assert engine.refresh(one).changes == ()
+    assert {resource["urn"] for resource in engine.export(one)["deployment"]["resources"]} == known
+    assert begun & known
+    # Nothing is adopted any more: what recovering found is known, and only the rest is made.
+    assert {change.urn for change in engine.up(one, program(one)).changes}.isdisjoint(begun & known)
+    engine.destroy(one)
+    engine.remove(one)
+
+
+def test_a_killed_runs_stack_is_not_refreshed_or_removed_before_it_is_settled(
+    engine: EmbeddedEngine, stack: Stack, environment: Mapping[str, str]
+) -> None:
+    one = numbered(stack, 9)
+    assert killed(one, environment, 9)
+    with pytest.raises(Conflict, match="cut short"):
+        engine.refresh(one)
+    with pytest.raises(Conflict, match="still has"):
+        engine.remove(one)
+    engine.destroy(one)
+    engine.remove(one)
+    assert [path for path in one.backend.rglob("*") if path.is_file() and path.name != "meta.yaml"] == []

@@ -1,0 +1,102 @@
+"""Every pair of ends that matters, against what the tenant's policies make of it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from tenantry.tenancy.cell import Peer
+from tenantry.tenancy.spec import DatabaseTier, MessagingKind, Reach, TenantSpec
+from tenantry_components.manifest import component_labels
+from tenantry_components.network_rules import network_policies
+from tests.mocks.conftest import TENANTS, own_servers, tenant
+from tests.mocks.network_semantics import End, allowed
+
+OUTSIDE = {
+    "ingress": (End(namespace="ingress-nginx"), 80),
+    "dns": (End(namespace="kube-system", labels={"k8s-app": "kube-dns"}), 53),
+    "openbao": (End(namespace="openbao", labels={"app": "openbao"}), 8200),
+    "database": (End(namespace="data", labels={"app": "mariadb"}), 3306),
+    "cache": (End(namespace="data", labels={"app": "redis"}), 6379),
+    "messaging": (End(namespace="data", labels={"app": "rabbitmq"}), 5671),
+    "egress": (End(namespace="tenantry-egress"), 3128),
+    "monitoring": (End(namespace="monitoring"), 9090),
+    "internet": (End(address="203.0.113.9"), 443),
+    "metadata service": (End(address="169.254.169.254"), 80),
+    "API server": (End(address="10.96.0.1"), 443),
+}
+
+
+def own(spec: TenantSpec, component: str) -> End:
+    return End(namespace=spec.names.namespace, labels=component_labels(spec, component))
+
+
+def components(spec: TenantSpec) -> dict[str, frozenset[Reach]]:
+    """What each kind of pod of the tenant may reach."""
+    found = {module.name: module.reach | {Reach.OPENBAO} for module in spec.workload.modules}
+    found["backup"] = frozenset({Reach.DATABASE, Reach.OPENBAO, Reach.EGRESS})
+    if spec.database.tier is DatabaseTier.DEDICATED:
+        found["database"] = frozenset({Reach.OPENBAO})
+    if spec.cache.dedicated:
+        found["cache"] = frozenset({Reach.OPENBAO})
+    return found
+
+
+def test_pods_reach_outside_what_they_declare_and_nothing_else(spec: TenantSpec) -> None:
+    policies = network_policies(spec)
+    shared = {
+        Reach.DATABASE: spec.database.tier is DatabaseTier.SHARED,
+        Reach.CACHE: not spec.cache.dedicated,
+        Reach.MESSAGING: spec.messaging.kind is MessagingKind.RABBITMQ,
+        Reach.OPENBAO: True,
+        Reach.EGRESS: True,
+    }
+    for (source, reach), (name, (target, port)) in itertools.product(components(spec).items(), OUTSIDE.items()):
+        expected = name == "dns" or any(one.value == name and shared[one] for one in reach)
+        assert allowed(policies, own(spec, source), target, port) is expected, f"{source} → {name}:{port}"
+        assert not allowed(policies, own(spec, source), target, port + 1), f"{source} → {name}:{port + 1}"
+
+
+def test_from_outside_only_the_ingress_monitoring_and_openbao_come_in(spec: TenantSpec) -> None:
+    policies = network_policies(spec)
+    for name, (source, _port) in OUTSIDE.items():
+        for target, port in itertools.product(components(spec), (80, 3306, 6379)):
+            expected = (target == "web" and port == 80 and name in {"ingress", "monitoring"}) or (
+                target == "database" and port == 3306 and name == "openbao"
+            )
+            assert allowed(policies, source, own(spec, target), port) is expected, f"{name} → {target}:{port}"
+
+
+def test_inside_only_own_servers_are_reached_and_only_by_who_declares_it(spec: TenantSpec) -> None:
+    policies = network_policies(spec)
+    reaches = components(spec)
+    servers = {"database": (Reach.DATABASE, 3306), "cache": (Reach.CACHE, 6379)}
+    for source, target, port in itertools.product(reaches, reaches, (80, 3306, 6379)):
+        expected = target in servers and servers[target][1] == port and servers[target][0] in reaches[source]
+        assert allowed(policies, own(spec, source), own(spec, target), port) is expected, f"{source} → {target}:{port}"
+
+
+@pytest.mark.parametrize("port", [80, 443, 3306, 6379, 8080])
+def test_tenants_never_reach_one_another(spec: TenantSpec, port: int) -> None:
+    other = own_servers(tenant("globex", "zyxwvuts"))
+    assert other.names.namespace not in {one.names.namespace for one in TENANTS.values()}
+    policies = (*network_policies(spec), *network_policies(other))
+    for source, target in itertools.product(components(spec), components(other)):
+        assert not allowed(policies, own(spec, source), own(other, target), port), f"{source} → {target}"
+        assert not allowed(policies, own(other, target), own(spec, source), port), f"{target} → {source}"
+
+
+def test_the_first_policy_alone_denies_everything(spec: TenantSpec) -> None:
+    deny = network_policies(spec)[:1]
+    assert not allowed(deny, own(spec, "web"), OUTSIDE["dns"][0], 53, "UDP")
+    assert not allowed(deny, OUTSIDE["ingress"][0], own(spec, "web"), 80)
+
+
+def test_an_address_range_as_a_peer_is_exact(spec: TenantSpec) -> None:
+    local = spec.cell.spec.openbao.model_copy(update={"peer": Peer(cidr="127.0.0.1/32")})
+    cell = spec.cell.model_copy(update={"spec": spec.cell.spec.model_copy(update={"openbao": local})})
+    policies = network_policies(replace(spec, cell=cell))
+    assert allowed(policies, own(spec, "web"), End(address="127.0.0.1"), 8200)
+    assert not allowed(policies, own(spec, "web"), End(address="127.0.0.2"), 8200)

@@ -1,0 +1,37 @@
+"""The policies that the cell installs, as texts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from tenantry_components.providers.openbao_cell import ACCESSOR
+
+POLICIES = Path(__file__).resolve().parents[3] / "policies" / "openbao"
+MOUNTS = {"transit_mount": "transit", "kv_mount": "kv", "database_mount": "database"}
+
+
+def filled_in(name: str) -> str:
+    text = (POLICIES / f"{name}.hcl").read_text(encoding="utf-8")
+    return Template(text).safe_substitute(MOUNTS).replace(ACCESSOR, "auth_kubernetes_1")
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.hcl")), ids=lambda path: path.stem)
+def test_no_placeholder_is_left_open(path: Path) -> None:
+    rules = [line for line in filled_in(path.stem).splitlines() if not line.startswith("#")]
+    assert "${" not in "\n".join(rules)
+
+
+def test_every_path_of_the_tenants_policy_is_bound_to_its_namespace() -> None:
+    paths = re.findall(r'^path "(.+)" {$', filled_in("tenant"), re.MULTILINE)
+    bound = "{{identity.entity.aliases.auth_kubernetes_1.metadata.service_account_namespace}}"
+    assert len(paths) == 6
+    assert all(path.count(bound) == 1 for path in paths)
+
+
+def test_no_policy_gives_root_rights() -> None:
+    for path in POLICIES.glob("*.hcl"):
+        assert "sudo" not in path.read_text(encoding="utf-8")

@@ -1,0 +1,47 @@
+"""The committed schemas are those of the model, and the CRD is structural."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.schema import crd, crd_text, json_schema, json_schema_text
+
+ROOT = Catalogue.root()
+
+
+def test_the_committed_schemas_agree_with_the_model() -> None:
+    assert (ROOT / "schema" / "tenant.schema.json").read_text() == json_schema_text()
+    assert (ROOT.parent / "operator" / "deploy" / "crd.yaml").read_text() == crd_text()
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for inner in node.values():
+            yield from _nodes(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _nodes(inner)
+
+
+def test_the_crd_has_nothing_that_a_structural_schema_forbids() -> None:
+    version = crd()["spec"]["versions"][0]
+    schema = version["schema"]["openAPIV3Schema"]
+    for node in _nodes(schema):
+        assert not {"$ref", "$defs", "anyOf", "const", "default", "title"} & set(node) or "properties" not in node
+        assert "$ref" not in node
+        assert "anyOf" not in node
+
+
+def test_every_field_of_the_spec_is_described_for_editors() -> None:
+    for name, definition in json_schema()["$defs"].items():
+        for field, schema in definition.get("properties", {}).items():
+            assert schema.get("description"), f"{name}.{field}"
+
+
+def test_the_crd_and_the_file_know_the_same_fields() -> None:
+    version = crd()["spec"]["versions"][0]
+    in_cluster = set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+    assert in_cluster == set(json_schema()["$defs"]["TenantFields"]["properties"])
