@@ -146,7 +146,7 @@ def test_diff_and_preview_show_what_an_edit_changes_and_change_nothing(user: Use
     differences = user.json("tenant", "diff", str(edited))["differences"]
     assert any("ingress" in one["file"] and "edited.tenantry.example" in one["diff"] for one in differences)
     (preview,) = user.json("tenant", "preview", str(edited))["tenants"]
-    assert any("Ingress" in change["urn"] for change in preview["changes"])
+    assert any(change["urn"].endswith("Ingress::web") and change["op"] == "update" for change in preview["changes"])
     assert user.json("tenant", "diff", str(EXAMPLES[0]))["differences"] == []
 
 
