@@ -1,0 +1,1 @@
+"""The operator: reconciles Tenant objects, from the first provisioning to the deprovision certificate."""
