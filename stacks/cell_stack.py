@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import Provider
 from ruamel.yaml import YAML
 
 from tenantry.tenancy.cell import Cell
 from tenantry_components.cell_cluster import CellCluster
 from tenantry_components.cell_egress import CellEgress
 from tenantry_components.cell_services import CellServices
+from tenantry_components.cluster_provider import cluster_provider
 
 __all__ = ["cell_stack"]
 
@@ -30,12 +30,7 @@ def cell_stack(*, cell: Cell, renewal: str = "") -> None:
     renewal: any text; when it changes, an OpenBao outside the cluster gets a new reviewer's token, which lives a
     year. "": the month, so that every `cell up` in a new month renews it.
     """
-    kubernetes = Provider(
-        "kubernetes",
-        enable_server_side_apply=True,
-        enable_config_map_mutable=True,
-        enable_secret_mutable=True,
-    )
+    kubernetes = cluster_provider()
     cluster = CellCluster("cluster", cell, extras=_manifests(), opts=pulumi.ResourceOptions(provider=kubernetes))
     services = CellServices(
         "services",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pulumi
-from pulumi_kubernetes import Provider
 
 from tenantry.tenancy.spec import TenantSpec
+from tenantry_components.cluster_provider import cluster_provider
 from tenantry_components.tenant import TenantStack
 
 __all__ = ["tenant_stack"]
@@ -14,13 +14,6 @@ __all__ = ["tenant_stack"]
 def tenant_stack(*, spec: TenantSpec) -> None:
     """Declare the tenant in the cluster that KUBECONFIG (or the pod's own account) leads to; no address or credential
     of it becomes an input, and so none gets into state."""
-    kubernetes = Provider(
-        "kubernetes",
-        enable_server_side_apply=True,
-        # A changed value updates a ConfigMap instead of replacing it, and with it all that depends on it.
-        enable_config_map_mutable=True,
-        enable_secret_mutable=True,
-    )
-    tenant = TenantStack("tenant", spec, pulumi.ResourceOptions(provider=kubernetes))
+    tenant = TenantStack("tenant", spec, pulumi.ResourceOptions(provider=cluster_provider()))
     for name, value in tenant.outputs.items():
         pulumi.export(name, value)

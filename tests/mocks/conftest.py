@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,11 +225,3 @@ def registered(tmp_path: Path) -> Callable[[TenantSpec], Desired]:
         return evaluate(stack, program, known_ids={}, emit=lambda _message: None)
 
     return run
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_cluster() -> Iterator[None]:
-    """Graphs are judged as they are without a cluster: the SDK makes KUBECONFIG's value an input of its provider."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("KUBECONFIG", raising=False)
-        yield

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import pytest
+
 from tenantry.engine.desired import Desired, DesiredResource
 from tenantry.tenancy.spec import Environment, TenantSpec
 
@@ -209,11 +211,15 @@ def test_jobs_that_state_holds_have_no_time_to_live(spec: TenantSpec, registered
     assert not [one for one in jobs if "ttlSecondsAfterFinished" in one["spec"]]
 
 
-def test_no_secret_object_and_no_kubeconfig_is_declared(spec: TenantSpec, registered: Run) -> None:
+def test_no_secret_object_and_no_kubeconfig_is_declared(
+    spec: TenantSpec, registered: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/home/somebody/kubeconfig")
     desired = registered(spec)
     assert not [one for one in manifests(desired) if one["kind"] == "Secret"]
     provider = next(one for one in desired.resources if one.type == "pulumi:providers:kubernetes")
     assert "kubeconfig" not in provider.inputs
+    assert "/home/somebody" not in str(desired)
     assert "password" not in json.dumps(desired.outputs)
 
 
