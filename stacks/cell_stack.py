@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pulumi
@@ -15,7 +16,7 @@ from tenantry_components.cell_egress import CellEgress
 from tenantry_components.cell_services import CellServices
 from tenantry_components.cluster_provider import cluster_provider
 
-__all__ = ["cell_stack"]
+__all__ = ["cell_stack", "cluster_manifests"]
 
 # Data stands beside the packages, in a clone as in an installation.
 _ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,9 @@ def cell_stack(*, cell: Cell, renewal: str = "") -> None:
     year. "": the month, so that every `cell up` in a new month renews it.
     """
     kubernetes = cluster_provider()
-    cluster = CellCluster("cluster", cell, extras=_manifests(), opts=pulumi.ResourceOptions(provider=kubernetes))
+    cluster = CellCluster(
+        "cluster", cell, extras=cluster_manifests(cell), opts=pulumi.ResourceOptions(provider=kubernetes)
+    )
     services = CellServices(
         "services",
         cell,
@@ -55,11 +58,20 @@ def cell_stack(*, cell: Cell, renewal: str = "") -> None:
     pulumi.export("egress", egress.address)
 
 
-def _manifests() -> list[dict[str, Any]]:
-    """The tenants' API and the admission policies, as they stand in the repository's YAML files."""
+def cluster_manifests(cell: Cell) -> list[dict[str, Any]]:
+    """The tenants' API and the admission policies: the repository's YAML files with the cell's names put in."""
     loader = YAML(typ="safe", pure=True)
+    names = {"agent_image": _repository(cell.spec.images.located(cell.spec.images.agent))}
     found: list[dict[str, Any]] = []
     for folder in _MANIFESTS:
         for path in sorted(folder.glob("*.yaml")):
-            found += [document for document in loader.load_all(path.read_bytes()) if document]
+            text = Template(path.read_text(encoding="utf-8")).safe_substitute(names)
+            found += [document for document in loader.load_all(text) if document]
     return [manifest for manifest in found if manifest["kind"] in _CLUSTER_KINDS]
+
+
+def _repository(image: str) -> str:
+    """An image without its tag and digest; a colon before the last slash is a port."""
+    name = image.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]

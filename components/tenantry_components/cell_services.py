@@ -18,17 +18,29 @@ from tenantry_components.providers.database_connection import DatabaseConnection
 from tenantry_components.providers.mariadb_server import PROVISIONER
 from tenantry_components.providers.openbao import DatabaseStaticRole
 from tenantry_components.providers.openbao_cell import Authority, KubernetesAuth, KubernetesAuthRole, Mount, Policy
+from tenantry_components.providers.token_role import TokenRole
 
-__all__ = ["EGRESS_ACCOUNT", "EGRESS_ROLE", "TENANT_ROLE", "CellServices"]
+__all__ = [
+    "EGRESS_ACCOUNT",
+    "EGRESS_ROLE",
+    "OPERATOR_ACCOUNT",
+    "PROVISIONER_ROLE",
+    "TENANT_ROLE",
+    "CellServices",
+]
 
 TENANT_ROLE = "tenant"
 EGRESS_ROLE = "egress"
 EGRESS_ACCOUNT = "egress"
 """The egress proxy's service account, in its namespace."""
+PROVISIONER_ROLE = "provisioner"
+OPERATOR_ACCOUNT = "tenantry-operator"
+"""The operator's service account, in the system namespace."""
 # OpenBao takes matchLabels alone. Tenants' namespaces have this label; the cell's own have another value.
 _TENANT_SELECTOR = json.dumps({"matchLabels": {"app.kubernetes.io/managed-by": "tenantry"}})
 _TOKEN_TTL_S = 3600
 _PROVISIONER_ROTATION_DAYS = 1
+_PROVISIONER_PERIOD_S = 30 * 86_400
 
 
 class CellServices(pulumi.ComponentResource):
@@ -36,6 +48,9 @@ class CellServices(pulumi.ComponentResource):
     renewal: see `KubernetesAuth`. after: the cluster's reviewer.
 
     `login`: what pods that log in come after.
+
+    Tenants' stacks run as the provisioner, of the policy `tenantry-provisioner`: the operator logs in with its service
+    account, people and the command line have tokens of the token role `tenantry-provisioner`.
 
     Outputs: `role`, by which tenants' pods log in; `connection`, the database's name in OpenBao.
     """
@@ -85,7 +100,8 @@ class CellServices(pulumi.ComponentResource):
             renewal="" if inside else renewal,
             opts=self._after(*after),
         )
-        mounts = {
+        names = {
+            "cell": cell.metadata.name,
             "transit_mount": openbao.transit_mount,
             "kv_mount": openbao.kv_mount,
             "database_mount": openbao.database_mount,
@@ -94,16 +110,16 @@ class CellServices(pulumi.ComponentResource):
             Policy(
                 name,
                 policy=f"tenantry-{name}",
-                text=Template(text).safe_substitute(mounts),
+                text=Template(text).safe_substitute(names),
                 kubernetes_mount=openbao.kubernetes_mount,
                 opts=self._after(method),
             )
             for name, text in sorted(policies.items())
         ]
-        proxy = json.dumps({"matchLabels": {"kubernetes.io/metadata.name": cell.spec.egress.namespace}})
         for role, namespaces, accounts in (
             (TENANT_ROLE, _TENANT_SELECTOR, ["*"]),
-            (EGRESS_ROLE, proxy, [EGRESS_ACCOUNT]),
+            (EGRESS_ROLE, _only(cell.spec.egress.namespace), [EGRESS_ACCOUNT]),
+            (PROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT]),
         ):
             made.append(
                 KubernetesAuthRole(
@@ -118,6 +134,15 @@ class CellServices(pulumi.ComponentResource):
                     opts=self._after(method),
                 )
             )
+        made.append(
+            TokenRole(
+                PROVISIONER_ROLE,
+                role=f"tenantry-{PROVISIONER_ROLE}",
+                policies=[f"tenantry-{PROVISIONER_ROLE}"],
+                period_s=_PROVISIONER_PERIOD_S,
+                opts=self._after(*made),
+            )
+        )
         return made
 
     def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
@@ -153,3 +178,8 @@ class CellServices(pulumi.ComponentResource):
             kv_mount=openbao.kv_mount,
             opts=self._after(authority),
         )
+
+
+def _only(namespace: str) -> str:
+    """The selector of one namespace by its name."""
+    return json.dumps({"matchLabels": {"kubernetes.io/metadata.name": namespace}})

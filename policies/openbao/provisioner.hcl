@@ -1,4 +1,5 @@
-# What the engine needs to make, check and remove tenants. It never reads a tenant's generated secrets nor the
+# What the engine needs to make, check and remove tenants: the operator by its service account, people and the command
+# line by a token of the token role of the same name. It never reads a tenant's generated secrets nor the
 # password of a tenant's database account, and never uses a tenant's transit key.
 
 # Tenants' keys: made, looked at, and destroyed at the end (deletion has to be allowed first).
@@ -6,9 +7,9 @@ path "${transit_mount}/keys/t-*" {
   capabilities = ["create", "update", "read", "delete"]
 }
 
-# The key of each stack's state, and its use; it cannot delete one.
+# The key of each tenant's state: made, used, and destroyed with the last that the state knew.
 path "${transit_mount}/keys/state-*" {
-  capabilities = ["create", "update", "read"]
+  capabilities = ["create", "update", "read", "delete"]
 }
 
 path "${transit_mount}/encrypt/state-*" {
@@ -21,6 +22,23 @@ path "${transit_mount}/decrypt/state-*" {
 
 path "${transit_mount}/datakey/plaintext/state-*" {
   capabilities = ["update"]
+}
+
+# But for the state of the cell itself, which an administrator's token alone opens.
+path "${transit_mount}/keys/state-cell-${cell}" {
+  capabilities = ["deny"]
+}
+
+path "${transit_mount}/encrypt/state-cell-${cell}" {
+  capabilities = ["deny"]
+}
+
+path "${transit_mount}/decrypt/state-cell-${cell}" {
+  capabilities = ["deny"]
+}
+
+path "${transit_mount}/datakey/plaintext/state-cell-${cell}" {
+  capabilities = ["deny"]
 }
 
 # Secrets and logins of tenants: added to by name. Their values cannot be read, but for the three logins that it

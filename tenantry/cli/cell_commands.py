@@ -21,7 +21,7 @@ def _group() -> None:
 @app.command()
 def up(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
     """Set up or bring up to date OpenBao's mounts and policies, server connections, definitions; safe to repeat."""
-    with LiveRuns(quiet=as_json) as live, open_fleet(cell, local) as fleet:
+    with LiveRuns(quiet=as_json) as live, open_fleet(cell, local, administrator=True) as fleet:
         result = fleet.prepare_cell(on_event=lambda event: live("cell", event))
     if as_json:
         print_json({"cell": fleet.cell.metadata.name, "changes": [change.urn for change in result.changes]})

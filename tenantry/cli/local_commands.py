@@ -39,7 +39,7 @@ def up(name: NameOption = "default", kubeconfig: KubeconfigOption = None, as_jso
     """
     platform = LocalPlatform(name, kubeconfig=kubeconfig)
     platform.up((lambda _line: None) if as_json else say)
-    with LiveRuns(quiet=as_json) as live, open_fleet(None, name) as fleet:
+    with LiveRuns(quiet=as_json) as live, open_fleet(None, name, administrator=True) as fleet:
         result = fleet.prepare_cell(on_event=lambda event: live("cell", event))
     if as_json:
         print_json(

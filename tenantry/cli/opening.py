@@ -15,6 +15,7 @@ import typer
 from tenantry.cli.reporting import say
 from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet
+from tenantry.fleet.provisioner import ProvisionerToken
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
@@ -48,9 +49,15 @@ def find_cell(cell_file: Path | None, local: str) -> Cell:
 
 
 @contextmanager
-def open_fleet(cell_file: Path | None, local: str, *, workers: int = 1) -> Iterator[Fleet]:
-    """A fleet on the chosen cell, its engine's worker processes ended at the end."""
+def open_fleet(cell_file: Path | None, local: str, *, workers: int = 1, administrator: bool = False) -> Iterator[Fleet]:
+    """A fleet on the chosen cell, its engine's worker processes ended at the end.
+
+    It works as the cell's provisioner, with the token that the cell's set-up left. administrator: with the
+    environment's own token instead, as setting up the cell needs it.
+    """
     cell = find_cell(cell_file, local)
+    if not administrator:
+        os.environ.update(ProvisionerToken(cell).environment())
     with EmbeddedEngine(workers=workers) as engine, _interruptible():
         yield Fleet(cell=cell, engine=engine, catalogue=Catalogue.load())
 

@@ -13,7 +13,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -44,6 +44,10 @@ def hold(files: StackFiles) -> Iterator[None]:
             yield
         finally:
             _remove(lock)
+            if not files.checkpoint.exists():
+                # The stack is gone, or never began. (A living stack's folder stays: the CLI may be about to write.)
+                with suppress(OSError):
+                    files.locks.rmdir()
     finally:
         os.close(descriptor)
 

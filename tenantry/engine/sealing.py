@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import hvac
-import requests
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tenantry.engine.properties import SECRET_SIGNATURE, SIGNATURE_KEY, Secret, plain
-from tenantry.tenancy.errors import DependencyUnavailable, StateCorrupt, TenantryError, Unsupported
+from tenantry.openbao import Absent, openbao
+from tenantry.tenancy.errors import InvalidInput, StateCorrupt, Unsupported
 
 __all__ = ["Sealer", "create_sealer", "delete_key", "open_sealer"]
 
-_TIMEOUT_S = 15
 _opened: dict[tuple[str, str], bytes] = {}
 _opened_lock = threading.Lock()
 
@@ -113,8 +110,15 @@ def open_sealer(state: Mapping[str, Any], *, where: str) -> Sealer:
     if key is None:
         mount, name = _location(url)
         ciphertext = base64.b64decode(wrapped).decode()
-        answer = _transit(f"{mount}/decrypt/{name}", {"ciphertext": ciphertext})
-        key = base64.b64decode(answer["data"]["plaintext"])
+        try:
+            answer = openbao().write(f"{mount}/decrypt/{name}", {"ciphertext": ciphertext})
+        except (InvalidInput, Absent) as error:
+            raise StateCorrupt(
+                f"OpenBao's transit key {mount}/{name} is gone or is not the one that wrapped this stack's data key",
+                where=where,
+                hint="restore OpenBao to the point of the state, or the state to the point of OpenBao",
+            ) from error
+        key = base64.b64decode(answer["plaintext"])
         with _opened_lock:
             _opened[url, wrapped] = key
     return Sealer(key, url=url, wrapped_key=wrapped)
@@ -127,13 +131,13 @@ def create_sealer(url: str) -> Sealer:
     mounts needs its own state sealed before it can run; a token that may not make it is refused by OpenBao.
     """
     mount, name = _location(url)
-    if f"{mount}/" not in _openbao("get", "sys/internal/ui/mounts")["data"]["secret"]:
-        _transit(f"sys/mounts/{mount}", {"type": "transit"})
+    if f"{mount}/" not in (openbao().read("sys/internal/ui/mounts") or {})["secret"]:
+        openbao().write(f"sys/mounts/{mount}", {"type": "transit"})
     # OpenBao leaves an existing key as it is, and a new key cannot be deleted until somebody allows it.
-    _transit(f"{mount}/keys/{name}", {"type": "aes256-gcm96"})
+    openbao().write(f"{mount}/keys/{name}", {"type": "aes256-gcm96"})
     key = secrets.token_bytes(32)
-    answer = _transit(f"{mount}/encrypt/{name}", {"plaintext": base64.b64encode(key).decode()})
-    wrapped = base64.b64encode(answer["data"]["ciphertext"].encode()).decode()
+    answer = openbao().write(f"{mount}/encrypt/{name}", {"plaintext": base64.b64encode(key).decode()})
+    wrapped = base64.b64encode(answer["ciphertext"].encode()).decode()
     with _opened_lock:
         _opened[url, wrapped] = key
     return Sealer(key, url=url, wrapped_key=wrapped)
@@ -142,9 +146,10 @@ def create_sealer(url: str) -> Sealer:
 def delete_key(url: str) -> None:
     """Delete a stack's transit key: nothing that it sealed can be read again. An absent key is no error."""
     mount, name = _location(url)
-    if _openbao("get", f"{mount}/keys/{name}"):
-        _transit(f"{mount}/keys/{name}/config", {"deletion_allowed": True})
-        _openbao("delete", f"{mount}/keys/{name}")
+    path = f"{mount}/keys/{name}"
+    if openbao().read(path) is not None:
+        openbao().write(f"{path}/config", {"deletion_allowed": True})
+        openbao().delete(path)
 
 
 def _location(url: str) -> tuple[str, str]:
@@ -155,72 +160,3 @@ def _location(url: str) -> tuple[str, str]:
         )
     mount = parse_qs(parts.query).get("engine", ["transit"])[0].strip("/")
     return mount, parts.netloc + parts.path.rstrip("/")
-
-
-def _transit(path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    return _openbao("post", path, body)
-
-
-def _openbao(verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    address = os.environ.get("VAULT_ADDR") or os.environ.get("VAULT_SERVER_URL")
-    token = os.environ.get("VAULT_TOKEN") or os.environ.get("VAULT_SERVER_TOKEN")
-    if not address or not token:
-        raise DependencyUnavailable(
-            "OpenBao's address and token are not set",
-            where="VAULT_ADDR, VAULT_TOKEN",
-            hint='set them; on the local platform: eval "$(tenantry local env)"',
-        )
-    with requests.Session() as session:
-        session.trust_env = False  # REQUESTS_CA_BUNDLE would replace the authority that we were given
-        session.verify = os.environ.get("VAULT_CACERT") or True  # hvac takes it from a session that it is handed
-        client = hvac.Client(
-            url=address,
-            token=token,
-            namespace=os.environ.get("VAULT_NAMESPACE") or None,
-            timeout=_TIMEOUT_S,
-            session=session,
-        )
-        try:
-            if verb == "get":
-                answer = client.read(path)
-            elif verb == "delete":
-                answer = client.delete(path)
-            else:
-                answer = client.write_data(path, data=dict(body or {}))
-        except (hvac.exceptions.VaultError, requests.RequestException, OSError) as error:
-            raise _unavailable(error, address, path) from error
-    return answer if isinstance(answer, dict) else {}
-
-
-def _unavailable(error: Exception, address: str, path: str) -> TenantryError:
-    if isinstance(error, hvac.exceptions.VaultDown):
-        return DependencyUnavailable(
-            "OpenBao is sealed or still starting", where=address, hint="unseal it, then run the same command again"
-        )
-    if isinstance(error, hvac.exceptions.Forbidden | hvac.exceptions.Unauthorized):
-        return DependencyUnavailable(
-            f"OpenBao refuses the token for {path}",
-            where=address,
-            hint="check VAULT_TOKEN: it needs update on the stack's transit key",
-        )
-    if isinstance(error, requests.exceptions.SSLError):
-        return DependencyUnavailable(
-            "OpenBao's certificate is not trusted",
-            where=address,
-            hint="set VAULT_CACERT to its authority's certificate",
-        )
-    if isinstance(error, requests.RequestException | OSError):
-        return DependencyUnavailable(
-            f"OpenBao cannot be reached ({type(error).__name__})",
-            where=address,
-            hint="check VAULT_ADDR and that OpenBao runs (tenantry local status)",
-        )
-    if isinstance(error, hvac.exceptions.InvalidRequest | hvac.exceptions.InvalidPath):
-        return StateCorrupt(
-            f"OpenBao's transit key at {path} is gone or is not the one that wrapped this stack's data key",
-            where=address,
-            hint="restore OpenBao to the point of the state, or the state to the point of OpenBao",
-        )
-    return DependencyUnavailable(
-        f"OpenBao answered with an error ({type(error).__name__})", where=address, hint="look at OpenBao's log"
-    )

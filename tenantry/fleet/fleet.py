@@ -19,6 +19,7 @@ from tenantry.engine.interface import Event, OnEvent, Preview, Program, RunResul
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
 from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
+from tenantry.fleet.provisioner import ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
@@ -51,12 +52,16 @@ class Fleet:
         folder = cell_home(cell.metadata.name, root=root)
         self.registry = Registry(folder / "tenants")
         self.backend = folder / "state"
+        self.provisioner = ProvisionerToken(cell, root=root)
 
     # -- the cell itself ----------------------------------------------------------------------------------
 
     def prepare_cell(self, *, on_event: OnEvent | None = None) -> RunResult:
-        """Set up or bring up to date the cell's shared services."""
-        return self.engine.up(cell_stack(self.cell, self.backend), cell_program(self.cell), on_event=on_event)
+        """Set up or bring up to date the cell's shared services, under an administrator's token; leaves the
+        provisioner's for all that follows."""
+        result = self.engine.up(cell_stack(self.cell, self.backend), cell_program(self.cell), on_event=on_event)
+        self.provisioner.keep()
+        return result
 
     # -- from tenant files to specs -----------------------------------------------------------------------
 

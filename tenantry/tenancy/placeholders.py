@@ -22,7 +22,6 @@ PLACEHOLDERS: Mapping[str, str] = {
     "database.role": "static role in OpenBao whose credentials the workload uses",
     "database.schema": "the tenant's schema",
     "database.version": "version of the server, such as 10.11",
-    "egress.proxy": "URL of the cell's egress proxy",
     "kv.mount": "mount of OpenBao's kv engine",
     "kv.path": "the tenant's folder below it",
     "limits.apiRequestsPerMinute": "API requests a minute that are sold",

@@ -234,7 +234,6 @@ def _values(
         "database.role": derived.database_role_a,
         "database.schema": derived.schema,
         "database.version": database.engine_version,
-        "egress.proxy": f"http://{cell.spec.egress.host}:{cell.spec.egress.port}",
         "kv.mount": cell.spec.openbao.kv_mount,
         "kv.path": derived.kv_path,
         "limits.apiRequestsPerMinute": str(limits.api_requests_per_minute),

@@ -20,10 +20,10 @@ import redis.exceptions
 from pulumi.dynamic import Resource
 from pydantic import Field
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.errors import RunFailed
 from tenantry_components.providers.bootstrap import discard_bootstrap, missing_login, read_bootstrap
 from tenantry_components.providers.credential import PASSWORD_BYTES, Login, authority
-from tenantry_components.providers.openbao_server import openbao
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 from tenantry_components.providers.rabbitmq_server import Management
 from tenantry_components.providers.redis_server import connect, redis_problem

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from tenantry.openbao import VersionMoved, openbao
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable
-from tenantry_components.providers.openbao_server import VersionMoved, openbao
 
 __all__ = ["AUTHORITY", "PASSWORD_BYTES", "Login", "authority", "cell_login", "drop_login", "tenant_login"]
 

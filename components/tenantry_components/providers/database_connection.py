@@ -20,11 +20,11 @@ from pulumi.dynamic import Resource
 from pydantic import Field
 from pymysql.constants import ER
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 from tenantry_components.providers.bootstrap import Bootstrap, discard_bootstrap, missing_login, read_bootstrap
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
 from tenantry_components.providers.mariadb_server import PROVISIONER, connect, mariadb_problem
-from tenantry_components.providers.openbao_server import openbao
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
 __all__ = ["DatabaseConnection"]

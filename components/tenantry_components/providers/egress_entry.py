@@ -13,8 +13,8 @@ from pulumi.dynamic import Resource
 from pydantic import Field, StringConstraints
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from tenantry.openbao import VersionMoved, openbao
 from tenantry_components.providers.credential import drop_login, tenant_login
-from tenantry_components.providers.openbao_server import VersionMoved, openbao
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
 __all__ = ["ENTRIES", "EgressEntry", "EgressEntryProvider"]

@@ -20,9 +20,9 @@ import pymysql
 import pymysql.connections
 from pymysql.constants import CR, ER
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed, TenantryError
 from tenantry_components.providers.credential import Login, authority
-from tenantry_components.providers.openbao_server import openbao
 
 __all__ = [
     "PROVISIONER",

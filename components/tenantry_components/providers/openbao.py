@@ -11,8 +11,8 @@ from pulumi.dynamic import Resource
 from pydantic import Field
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from tenantry.openbao import VersionMoved, openbao
 from tenantry.tenancy.errors import Conflict
-from tenantry_components.providers.openbao_server import VersionMoved, openbao
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
 __all__ = ["DatabaseStaticRole", "KvSecrets", "TransitKey"]

@@ -10,9 +10,9 @@ from pulumi.dynamic import Resource
 from pydantic import Field
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 from tenantry_components.providers.credential import AUTHORITY
-from tenantry_components.providers.openbao_server import openbao
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 from tenantry_components.providers.reviewer import reviewer_token
 

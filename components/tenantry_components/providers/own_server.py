@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from pulumi.dynamic import Resource
 from pydantic import Field
 
-from tenantry_components.providers.openbao_server import openbao
+from tenantry.openbao import openbao
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
 __all__ = ["OwnServer"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
+from stacks.cell_stack import cluster_manifests
 from tenantry.engine.evaluating import evaluate
 from tenantry.engine.interface import Program, Stack
 from tenantry.local import LocalPlatform
@@ -27,6 +27,7 @@ from tenantry.tenancy.resolving import resolve
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "tenant_templates" / "examples").glob("*.yaml"))
+CELL = ROOT / "tenant_templates" / "cells" / "example.yaml"
 Manifest = dict[str, Any]
 
 
@@ -49,9 +50,9 @@ def environment(platform: LocalPlatform) -> Iterator[dict[str, str]]:
     """The platform with the admission policies in force."""
     found = platform.environment()
     policies = [
-        dict(document)
-        for path in sorted((ROOT / "policies" / "admission").glob("*.yaml"))
-        for document in YAML(typ="safe").load_all(path.read_text(encoding="utf-8"))
+        manifest
+        for manifest in cluster_manifests(load_cell(CELL))
+        if manifest["kind"].startswith("ValidatingAdmission")
     ]
     applied = kubectl(found, "apply", "--server-side", "-f", "-", objects=policies)
     assert applied.returncode == 0, applied.stderr
@@ -63,7 +64,7 @@ def manifests_of(path: Path, backend: Path) -> list[Manifest]:
     spec = resolve(
         load_tenant(path),
         catalogue=Catalogue.load(),
-        cell=load_cell(ROOT / "tenant_templates" / "cells" / "example.yaml"),
+        cell=load_cell(CELL),
         incarnation=incarnation_of(path.name),
         today=date(2026, 11, 24),
     )
@@ -130,6 +131,16 @@ def broken(pod: Manifest) -> Iterator[Manifest]:
     thief = deepcopy(pod)
     thief["spec"]["containers"][0]["volumeMounts"].append({"name": "openbao-token", "mountPath": "/stolen"})
     yield thief
+    for change in (
+        {"image": "example.org/impostor:1"},
+        {"image": "openbao/openbao-impostor:1"},
+        {"command": ["/bin/sh", "-c", "cat /var/run/secrets/tenantry/token"]},
+        {"args": ["-log-level=trace"]},
+    ):
+        impostor = deepcopy(pod)
+        (agent,) = [one for one in impostor["spec"]["initContainers"] if one["name"] == "agent"]
+        agent.update(change)
+        yield impostor
 
 
 def test_a_tenants_namespace_cannot_be_loosened(environment: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry_components.providers import database_connection
@@ -23,7 +24,6 @@ from tenantry_components.providers.adoption import (
 )
 from tenantry_components.providers.credential import Login, authority
 from tenantry_components.providers.mariadb_server import connect
-from tenantry_components.providers.openbao_server import openbao
 
 PARTS = ("rabbitmq", "redis")
 

@@ -27,11 +27,11 @@ import pytest
 import requests
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.cell import Cell
 from tenantry_components.agent import RENDERED_FOLDER, agent_settings
 from tenantry_components.cell_services import EGRESS_ACCOUNT, EGRESS_ROLE
 from tenantry_components.providers.egress_entry import ENTRIES, EgressEntryProvider
-from tenantry_components.providers.openbao_server import openbao
 from tenantry_components.squid_configuration import INNER_RANGES, rendered_files, squid_configuration
 
 SQUID = shutil.which("squid", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -9,6 +9,7 @@ import pymysql
 import pytest
 from pymysql.constants import ER
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry_components.providers import database_connection
@@ -16,7 +17,6 @@ from tenantry_components.providers.credential import Login, authority
 from tenantry_components.providers.mariadb import AccountProvider, SchemaProvider
 from tenantry_components.providers.mariadb_server import Session, connect
 from tenantry_components.providers.openbao import DatabaseStaticRoleProvider
-from tenantry_components.providers.openbao_server import openbao
 
 Made = dict[str, dict[str, Any]]
 

@@ -8,9 +8,9 @@ import pytest
 import redis
 import redis.exceptions
 
+from tenantry.openbao import openbao
 from tenantry.tenancy.cell import Cell
 from tenantry_components.providers.credential import Login, authority
-from tenantry_components.providers.openbao_server import openbao
 from tenantry_components.providers.rabbitmq import UserProvider, VhostProvider
 from tenantry_components.providers.rabbitmq_server import Management, server
 from tenantry_components.providers.redis_acl import CacheUserProvider

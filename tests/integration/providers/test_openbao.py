@@ -10,9 +10,9 @@ import kubernetes.client
 import kubernetes.config
 import pytest
 
+from tenantry.openbao import OpenBaoServer, openbao
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable
 from tenantry_components.providers.openbao import KvSecretsProvider, TransitKeyProvider
-from tenantry_components.providers.openbao_server import OpenBaoServer, openbao
 
 # Admission policies hold every namespace with a tenant's name to them.
 TENANT_LABELS = {"app.kubernetes.io/managed-by": "tenantry", "pod-security.kubernetes.io/enforce": "restricted"}

@@ -99,15 +99,22 @@ def test_a_stack_is_held_once(files: StackFiles) -> None:
         pass
     with hold(files):
         assert len(list(files.locks.iterdir())) == 1
+        write_atomically(files.checkpoint, b"{}")
     assert list(files.locks.iterdir()) == []
+
+
+def test_a_stack_that_is_no_more_leaves_no_folder_of_locks(files: StackFiles) -> None:
+    with hold(files):
+        assert files.locks.exists()
+    assert not files.locks.exists()
 
 
 def test_the_lock_of_our_own_dead_run_is_removed(files: StackFiles) -> None:
     write_atomically(files.locks / "dead.json", b"{}")
     write_atomically(files.lock, json.dumps({"lock": "dead"}).encode())
     with hold(files):
-        assert [path.name for path in files.locks.iterdir()] != ["dead.json"]
-    assert list(files.locks.iterdir()) == []
+        assert "dead.json" not in [path.name for path in files.locks.iterdir()]
+    assert not files.locks.exists()
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import pytest
 from tenantry_components.providers.openbao_cell import ACCESSOR
 
 POLICIES = Path(__file__).resolve().parents[3] / "policies" / "openbao"
-MOUNTS = {"transit_mount": "transit", "kv_mount": "kv", "database_mount": "database"}
+NAMES = {"cell": "test", "transit_mount": "transit", "kv_mount": "kv", "database_mount": "database"}
 
 
 def filled_in(name: str) -> str:
     text = (POLICIES / f"{name}.hcl").read_text(encoding="utf-8")
-    return Template(text).safe_substitute(MOUNTS).replace(ACCESSOR, "auth_kubernetes_1")
+    return Template(text).safe_substitute(NAMES).replace(ACCESSOR, "auth_kubernetes_1")
 
 
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.hcl")), ids=lambda path: path.stem)

@@ -16,6 +16,7 @@ from tenantry_components.providers import (
     openbao_cell,
     rabbitmq,
     redis_acl,
+    token_role,
 )
 from tenantry_components.providers.provider import UpsertProvider
 
@@ -36,6 +37,7 @@ PROVIDERS: tuple[type[UpsertProvider[Any]], ...] = (
     rabbitmq.UserProvider,
     rabbitmq.VhostProvider,
     redis_acl.CacheUserProvider,
+    token_role.TokenRoleProvider,
 )
 ACCOUNT = {
     "host": "db",
