@@ -1,0 +1,68 @@
+"""The journals of long operations on tenants: one small JSON file an operation, beside the tenants' records.
+
+An operation that takes longer than a process may live (a release, a restore, a backup) writes here how far it is
+*before* each step, and reads it when it is called again. Never a Tenant's status: people can edit that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.tenancy.errors import StateCorrupt
+
+__all__ = ["Operations"]
+
+_KIND = re.compile(r"[a-z][a-z-]{0,30}")
+
+
+class Operations:
+    """The journals of one life of one tenant. folder: the cell's. namespace: the tenant's, which carries its
+    incarnation, so that a later tenant of the same name finds nothing here."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self._folder = folder / "operations" / namespace
+
+    def get(self, kind: str) -> dict[str, Any] | None:
+        """What was last put, None when nothing is under way. Raises StateCorrupt for a file that is not ours."""
+        path = self._path(kind)
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(error, path) from error
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise StateCorrupt(
+                f"the journal of the operation {kind} cannot be read",
+                where=str(path),
+                hint="restore the file from a backup of the data folder; nothing was changed",
+            )
+        return content
+
+    def put(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Replace the journal, durable when this returns; one that already says so is left alone. No secrets."""
+        if self.get(kind) != content:
+            text = json.dumps(content, indent=1, sort_keys=True)
+            write_atomically(self._path(kind), text.encode())
+
+    def close(self, kind: str) -> None:
+        """The operation is over; absent is success."""
+        self._path(kind).unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Every journal of this life of the tenant; may be repeated."""
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+
+    def _path(self, kind: str) -> Path:
+        if not _KIND.fullmatch(kind):
+            raise ValueError(f"{kind!r} is no kind of operation")
+        return self._folder / f"{kind}.json"

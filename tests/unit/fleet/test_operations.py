@@ -1,0 +1,49 @@
+"""Journals of long operations on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tenantry.fleet.operations import Operations
+from tenantry.tenancy.errors import StateCorrupt
+
+
+def test_what_was_put_is_there_for_the_next_process_and_gone_when_closed(tmp_path: Path) -> None:
+    Operations(tmp_path, "t-a-abcd2345").put("release", {"step": "drain"})
+    again = Operations(tmp_path, "t-a-abcd2345")
+    assert again.get("release") == {"step": "drain"}
+    again.close("release")
+    again.close("release")
+    assert again.get("release") is None
+
+
+def test_a_later_life_of_the_name_finds_nothing(tmp_path: Path) -> None:
+    Operations(tmp_path, "t-a-abcd2345").put("backup", {"id": "1"})
+    assert Operations(tmp_path, "t-a-zzzz2345").get("backup") is None
+
+
+def test_what_is_already_so_is_not_written(tmp_path: Path) -> None:
+    operations = Operations(tmp_path, "t-a-abcd2345")
+    operations.put("backup", {"id": "1"})
+    (file,) = tmp_path.rglob("*.json")
+    before = file.stat()
+    operations.put("backup", {"id": "1"})
+    assert file.stat().st_ino == before.st_ino
+    assert before.st_mode & 0o077 == 0
+
+
+def test_a_damaged_journal_is_said_and_kept(tmp_path: Path) -> None:
+    operations = Operations(tmp_path, "t-a-abcd2345")
+    operations.put("backup", {"id": "1"})
+    (file,) = tmp_path.rglob("*.json")
+    file.write_text("{")
+    with pytest.raises(StateCorrupt):
+        operations.get("backup")
+    assert file.exists()
+
+
+def test_a_kind_is_never_a_path(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no kind"):
+        Operations(tmp_path, "t-a-abcd2345").put("../x", {})
