@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import dill  # type: ignore[import-untyped]
 from pulumi.dynamic import Config, ConfigureRequest, DiffResult, ResourceProvider
 
+from tenantry.engine.interface import Effect
 from tenantry.engine.properties import Secret, contains_secret, matches, plain
 from tenantry.tenancy.errors import InvalidInput, Problem, RunFailed, TenantryError
 
@@ -42,9 +43,11 @@ class DynamicResources:
         self._project = project
         self._config = dict(config)
 
-    def holds_data(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the provider says (`holds_data = True`) that deleting its resource loses data or keys."""
-        return bool(getattr(self._provider(inputs), "holds_data", False))
+    def effect_without(self, inputs: Mapping[str, Any], *, kept: bool) -> Effect:
+        """What the loss of a resource means. kept: it is protected or retained. A provider says by `holds_data = True`
+        that deleting its resource loses data or keys."""
+        holds_data = kept or bool(getattr(self._provider(inputs), "holds_data", False))
+        return Effect.DATA_LOSS if holds_data else Effect.DOWNTIME
 
     def check(self, title: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
         """Raises InvalidInput with the provider's findings."""

@@ -6,7 +6,6 @@ method is one operation of the engine's interface.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import yaml
-from pydantic import SecretStr
-
 from tenantry.engine import checkpoint
+from tenantry.engine.acting import Actor
 from tenantry.engine.checkpoint import Checkpoint, Recorded
 from tenantry.engine.converging import Converger
 from tenantry.engine.desired import Desired
@@ -37,15 +34,18 @@ from tenantry.engine.interface import (
 )
 from tenantry.engine.journal import Journal
 from tenantry.engine.locking import hold
-from tenantry.engine.planning import Plan, Planner
+from tenantry.engine.outputs import root_outputs
+from tenantry.engine.plan import Plan
+from tenantry.engine.planning import Planner
 from tenantry.engine.projecting import write_history
-from tenantry.engine.properties import Secret, plain
+from tenantry.engine.reach import Reach
+from tenantry.engine.recording import Record
 from tenantry.engine.renaming import renamed
-from tenantry.engine.sealing import Sealer, create_sealer, delete_key, open_sealer
+from tenantry.engine.sealing import Sealer, delete_key
 from tenantry.engine.settling import refreshed, settled
-from tenantry.engine.storage import StackFiles, storage_error, write_atomically
-from tenantry.engine.urn import ROOT_TYPE
-from tenantry.tenancy.errors import Conflict, InvalidInput, StateCorrupt
+from tenantry.engine.stack_key import StackKey
+from tenantry.engine.storage import StackFiles
+from tenantry.tenancy.errors import Conflict
 
 __all__ = ["Run"]
 
@@ -58,6 +58,7 @@ class Run:
     def __init__(self, stack: Stack, *, emit: Callable[[Event], None], stop: threading.Event) -> None:
         self._stack = stack
         self._files = StackFiles(stack)
+        self._key = StackKey(stack=stack, files=self._files)
         self._journal = Journal(self._files.journal)
         self._dynamic = DynamicResources(stack.project, stack.config)
         self._stop = stop
@@ -91,12 +92,12 @@ class Run:
                 last = checkpoint.read(self._files)
                 recorded = self._recorded(last)
             desired = self._evaluate(program, recorded)
-            sealer = self._existing_sealer(last) or self._new_sealer()
+            sealer = self._existing_sealer(last) or self._key.new()
             recorded = renamed(recorded, desired)
             planner = self._planner(recorded, sealer, threads)
             with self._timed("plan"):
                 plan = planner.plan(desired)
-            result = self._converge("update", planner, plan, desired, sealer, last, recorded, threads)
+            result = self._converge("update", planner, plan, desired, sealer, last, threads)
             remember(self._files, program.fingerprint)
             return result
 
@@ -118,7 +119,7 @@ class Run:
             planner = self._planner(recorded, sealer, threads)
             with self._timed("plan"):
                 plan = planner.plan_destroy(lift_protection=lift_protection)
-            return self._converge("destroy", planner, plan, None, sealer, last, recorded, threads)
+            return self._converge("destroy", planner, plan, None, sealer, last, threads)
 
     def refresh(self) -> RunResult:
         with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
@@ -129,7 +130,7 @@ class Run:
             self._refuse_unfinished(last)
             self._emit(RunStarted(stack=self._stack.name, operation="refresh", total=len(last.resources)))
             planner = self._planner(last.resources, sealer, threads)
-            states, changes = refreshed(planner, self._dynamic, sealer, last.resources, threads)
+            states, changes = refreshed(planner.reach, self._dynamic, sealer, last.resources, threads)
             return self._settle(last, states, changes, sealer)
 
     def recover(self) -> RunResult:
@@ -141,7 +142,7 @@ class Run:
                 self._journal.clear()
                 return self._result((), {}, {})
             planner = self._planner(recorded, sealer, threads)
-            states, changes = settled(planner, self._dynamic, sealer, recorded, threads)
+            states, changes = settled(planner.reach, self._dynamic, sealer, recorded, threads)
             forced = last is not None and bool(last.pending)
             result = self._settle(last, states, changes, sealer, forced=forced)
             self._journal.clear()
@@ -165,12 +166,11 @@ class Run:
         return self._evaluate(program, self._recorded(checkpoint.read(self._files)))
 
     def outputs(self) -> dict[str, Any]:
-        """Plain values; a secret one is a SecretStr (of its JSON when it is no string)."""
         last = checkpoint.read(self._files)
         sealer = self._existing_sealer(last)
         if last is None or sealer is None:
             return {}
-        return _root_outputs(last.resources, sealer)
+        return root_outputs(last.resources, sealer)
 
     def export(self) -> dict[str, Any]:
         last = checkpoint.read(self._files)
@@ -195,7 +195,8 @@ class Run:
             return evaluate(self._stack, program, known_ids=ids, emit=self._emit)
 
     def _planner(self, recorded: Mapping[str, Recorded], sealer: Sealer | None, threads: ThreadPoolExecutor) -> Planner:
-        return Planner(recorded=recorded, sealer=sealer, dynamic=self._dynamic, threads=threads)
+        reach = Reach(recorded=recorded, sealer=sealer, threads=threads)
+        return Planner(reach=reach, dynamic=self._dynamic, threads=threads)
 
     def _converge(
         self,
@@ -205,19 +206,20 @@ class Run:
         desired: Desired | None,
         sealer: Sealer,
         last: Checkpoint | None,
-        recorded: Mapping[str, Recorded],
         threads: ThreadPoolExecutor,
     ) -> RunResult:
         self._emit(RunStarted(stack=self._stack.name, operation=kind, total=len(plan.changes)))
-        converger = Converger(
-            planner=planner,
+        record = Record(
             sealer=sealer,
-            dynamic=self._dynamic,
-            journal=self._journal,
-            threads=threads,
-            states={name: one for name, one in recorded.items() if not one.pending},
+            states={name: one for name, one in planner.reach.recorded.items() if not one.pending},
             saved=last.resources if last is not None and not last.pending else {},
             save=lambda states: self._save(states, sealer),
+        )
+        converger = Converger(
+            actor=Actor(reach=planner.reach, dynamic=self._dynamic, stop=self._stop),
+            record=record,
+            journal=self._journal,
+            threads=threads,
             emit=self._emit,
             stop=self._stop,
         )
@@ -239,7 +241,7 @@ class Run:
                 )
         self._journal.clear()
         self._emit(RunFinished(stack=self._stack.name, seconds=time.time() - self._started, counts=plan.counts))
-        return self._result(plan.changes, plan.counts, _root_outputs(converger.states, sealer))
+        return self._result(plan.changes, plan.counts, root_outputs(record.states, sealer))
 
     def _settle(
         self,
@@ -265,7 +267,7 @@ class Run:
                 succeeded=True,
             )
         self._emit(RunFinished(stack=self._stack.name, seconds=time.time() - self._started, counts=counts))
-        return self._result(changes, counts, _root_outputs(states, sealer))
+        return self._result(changes, counts, root_outputs(states, sealer))
 
     def _refuse_unfinished(self, last: Checkpoint) -> None:
         if last.pending or self._journal.read():
@@ -290,48 +292,7 @@ class Run:
 
     def _existing_sealer(self, last: Checkpoint | None) -> Sealer | None:
         with self._timed("unseal"):
-            if last is not None and last.secrets:
-                self._check_provider(str((last.secrets.get("state") or {}).get("url")))
-                return open_sealer(last.secrets, where=str(self._files.checkpoint))
-            settings = self._settings()
-            if "encryptedkey" not in settings:
-                return None
-            url = str(settings.get("secretsprovider"))
-            self._check_provider(url)
-            state = {"type": "cloud", "state": {"url": url, "encryptedkey": settings["encryptedkey"]}}
-            return open_sealer(state, where=str(self._files.settings))
-
-    def _check_provider(self, url: str) -> None:
-        if url != self._stack.secrets_provider:
-            raise Conflict(
-                f"the state's secrets are under {url}, not {self._stack.secrets_provider}",
-                where=self._stack.name,
-                hint="name the key that the stack was made with",
-            )
-
-    def _new_sealer(self) -> Sealer:
-        sealer = create_sealer(self._stack.secrets_provider)
-        # Before the first save: a run killed in between finds its key here, and so does the CLI later.
-        document = {
-            "secretsprovider": sealer.url,
-            "encryptedkey": sealer.wrapped_key,
-            "config": dict(self._stack.config),
-        }
-        write_atomically(self._files.settings, yaml.safe_dump(document, sort_keys=False).encode())
-        return sealer
-
-    def _settings(self) -> dict[str, Any]:
-        try:
-            document = yaml.safe_load(self._files.settings.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise storage_error(error, self._files.settings) from error
-        except (yaml.YAMLError, ValueError) as error:
-            raise StateCorrupt("the stack's settings cannot be read", where=str(self._files.settings)) from error
-        if not isinstance(document, dict):
-            raise InvalidInput("the stack's settings are not a mapping", source=str(self._files.settings))
-        return document
+            return self._key.existing(last)
 
     def _emit(self, event: Event) -> None:
         with self._emit_lock:
@@ -344,22 +305,3 @@ class Run:
             yield
         finally:
             self._timings[what] = self._timings.get(what, 0.0) + time.perf_counter() - started
-
-
-def _root_outputs(states: Mapping[str, Recorded], sealer: Sealer) -> dict[str, Any]:
-    for one in states.values():
-        if one.type == ROOT_TYPE:
-            opened = sealer.open(one.raw.get("outputs") or {})
-            return {key: _shown(value) for key, value in opened.items()}
-    return {}
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Secret):
-        bare = plain(value)
-        return SecretStr(bare if isinstance(bare, str) else json.dumps(bare))
-    if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_shown(item) for item in value]
-    return value

@@ -11,27 +11,27 @@ from tenantry.engine.checkpoint import Recorded, now
 from tenantry.engine.dynamic_resources import DynamicResources
 from tenantry.engine.interface import Change, Op
 from tenantry.engine.kubernetes_resources import field_manager
-from tenantry.engine.planning import Planner
 from tenantry.engine.projecting import kubernetes_outputs
 from tenantry.engine.properties import Secret, contains_secret, matches, plain, pruned
+from tenantry.engine.reach import Reach
 from tenantry.engine.sealing import Sealer
 
 __all__ = ["refreshed", "settled"]
 
 
 def refreshed(
-    planner: Planner,
+    reach: Reach,
     dynamic: DynamicResources,
     sealer: Sealer,
     recorded: Mapping[str, Recorded],
     threads: ThreadPoolExecutor,
 ) -> tuple[dict[str, Recorded], tuple[Change, ...]]:
     """Every resource as it is now. What was changed outside shows in its inputs too, so that the next run mends it."""
-    planner.reach(())
+    reach.connect(())
 
     def look(one: Recorded) -> Recorded | None:
         if one.is_kubernetes:
-            return _kubernetes(planner, sealer, one)
+            return _kubernetes(reach, sealer, one)
         if one.is_dynamic:
             return _dynamic(dynamic, sealer, one)
         return one
@@ -48,20 +48,20 @@ def refreshed(
 
 
 def settled(
-    planner: Planner,
+    reach: Reach,
     dynamic: DynamicResources,
     sealer: Sealer,
     recorded: Mapping[str, Recorded],
     threads: ThreadPoolExecutor,
 ) -> tuple[dict[str, Recorded], tuple[Change, ...]]:
     """The record with what a killed run began: kept where it exists, dropped where it does not."""
-    planner.reach(())
+    reach.connect(())
 
     def look(one: Recorded) -> Recorded | None:
         if not one.pending:
             return one
         if one.is_kubernetes:
-            return _kubernetes(planner, sealer, one)
+            return _kubernetes(reach, sealer, one)
         if one.is_dynamic:
             return _dynamic(dynamic, sealer, one)
         return Recorded(one.raw)
@@ -76,9 +76,9 @@ def settled(
     return _without_dangling(states), changes
 
 
-def _kubernetes(planner: Planner, sealer: Sealer, one: Recorded) -> Recorded | None:
+def _kubernetes(reach: Reach, sealer: Sealer, one: Recorded) -> Recorded | None:
     inputs = sealer.open(one.raw.get("inputs") or {})
-    live = planner.cluster_of(one).get(planner.reference_of(one))
+    live = reach.cluster_of(one).get(reach.reference_of(one))
     if live is None or live["metadata"].get("deletionTimestamp"):
         return None
     before = one.raw.get("outputs") or {}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 
-__all__ = ["levels"]
+from tenantry.engine.plan import Step
+from tenantry.engine.properties import plain
+
+__all__ = ["deletes_in_waves", "in_waves", "levels"]
 
 
 def levels(references: Mapping[str, Set[str]], acting: Set[str]) -> dict[str, int]:
@@ -31,3 +35,49 @@ def levels(references: Mapping[str, Set[str]], acting: Set[str]) -> dict[str, in
     for name in references:
         visit(name)
     return found
+
+
+def in_waves(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Upserts: what is referred to goes first."""
+    by_urn = {step.change.urn: step for step in steps}
+    references = {name: set(step.wanted.references) if step.wanted else set() for name, step in by_urn.items()}
+    _add_implicit(by_urn, references)
+    acting = {name for name, step in by_urn.items() if step.acts}
+    found = levels(references, acting)
+    return tuple(replace(step, wave=found[name]) for name, step in by_urn.items())
+
+
+def deletes_in_waves(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Deletes in reverse: what refers to others goes first."""
+    by_urn = {step.change.urn: step for step in steps}
+    references = {
+        name: set(step.recorded.references) & by_urn.keys() if step.recorded else set() for name, step in by_urn.items()
+    }
+    _add_implicit(by_urn, references)
+    acting = {name for name, step in by_urn.items() if step.acts}
+    found = levels(references, acting)
+    top = max(found.values(), default=0)
+    return tuple(
+        sorted((replace(step, wave=top - found[name]) for name, step in by_urn.items()), key=lambda step: step.wave)
+    )
+
+
+def _add_implicit(by_urn: Mapping[str, Step], references: dict[str, set[str]]) -> None:
+    """An object comes after its namespace and after the definition of its kind, said or not."""
+    namespaces: dict[str, str] = {}
+    definitions: dict[tuple[str, str], str] = {}
+    for name, step in by_urn.items():
+        if step.reference is None:
+            continue
+        if step.reference.kind == "Namespace":
+            namespaces[step.reference.name] = name
+        elif step.reference.kind == "CustomResourceDefinition":
+            spec = plain(step.inputs.get("spec")) or {}
+            definitions[str(spec.get("group")), str((spec.get("names") or {}).get("kind"))] = name
+    for name, step in by_urn.items():
+        if step.reference is None:
+            continue
+        group = step.reference.api_version.rpartition("/")[0]
+        for found in (namespaces.get(step.reference.namespace), definitions.get((group, step.reference.kind))):
+            if found is not None and found != name:
+                references[name].add(found)

@@ -1,0 +1,118 @@
+"""Removing: which recorded resources and forgotten objects are to go. Reads; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenantry.engine import urn
+from tenantry.engine.checkpoint import Recorded
+from tenantry.engine.dynamic_resources import DynamicResources
+from tenantry.engine.effects import kubernetes_effect
+from tenantry.engine.interface import Change, Effect, Op
+from tenantry.engine.kubernetes_resources import Reference, reference_of
+from tenantry.engine.plan import Step
+from tenantry.engine.properties import plain
+from tenantry.engine.reach import Reach
+from tenantry.tenancy.errors import Conflict
+
+__all__ = ["Remover"]
+
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_IDENTITY = ("tenantry.dev/tenant", "tenantry.dev/incarnation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remover:
+    """lift_protection: also what is protected or retained."""
+
+    reach: Reach
+    dynamic: DynamicResources
+    live: Mapping[Reference, Mapping[str, Any]]
+    lift_protection: bool = False
+
+    def delete(self, one: Recorded, kept: set[Reference]) -> Step | None:
+        """kept: places that a wanted resource now has. None where there is nothing to delete."""
+        inputs = self.reach.opened(one.raw.get("inputs") or {})
+        reference = reference_of(plain(inputs)) if one.is_kubernetes else None
+        found = self.live.get(reference) if reference is not None else None
+        if one.pending and reference is not None and found is None:
+            return None
+        retained = (one.retain_on_delete and not self.lift_protection) or (reference is not None and reference in kept)
+        if one.protect and not self.lift_protection and not one.is_logical:
+            raise Conflict(
+                f"{urn.type_of(one.urn)} {urn.name_of(one.urn)} is protected and would be deleted",
+                where=one.urn,
+                hint="deprovision the tenant, or keep the resource in the program",
+            )
+        if one.is_logical or retained:
+            effect = Effect.NONE
+        elif reference is not None:
+            effect = kubernetes_effect(Op.DELETE, plain(inputs))
+        else:
+            effect = self.dynamic.effect_without(inputs, kept=one.protect or one.retain_on_delete)
+        change = Change(
+            urn=one.urn,
+            type=one.type,
+            name=urn.name_of(one.urn),
+            op=Op.DELETE,
+            effect=effect,
+            reason="it is kept and only forgotten" if retained and not one.is_logical else "",
+        )
+        return Step(
+            change=change,
+            wanted=None,
+            recorded=one,
+            inputs=inputs,
+            reference=reference,
+            live=found,
+            retained=retained,
+            provider=self.reach.provider_of(one) if reference is not None else None,
+        )
+
+    def leftovers(self, known: set[Reference], steps: Iterable[Step]) -> list[Step]:
+        """Objects of this very tenant and incarnation, made by this engine, that neither program nor state knows."""
+        identities = {
+            identity
+            for step in steps
+            if step.reference is not None and (identity := _identity(plain(dict(step.inputs)))) is not None
+        }
+        found = []
+        for reference, one in self.live.items():
+            metadata = one["metadata"]
+            managers = [str(entry.get("manager")) for entry in metadata.get("managedFields") or ()]
+            if (
+                reference in known
+                or metadata.get("ownerReferences")
+                or _identity(one) not in identities
+                or (metadata.get("labels") or {}).get(_MANAGED_BY) != "tenantry"
+                or not any(manager.startswith("pulumi-kubernetes-") for manager in managers)
+            ):
+                continue
+            type_ = f"kubernetes:{reference.api_version}:{reference.kind}"
+            found.append(
+                Step(
+                    change=Change(
+                        urn=urn.make(stack="", project="", parent=None, type_=type_, name=reference.name),
+                        type=type_,
+                        name=reference.name,
+                        op=Op.DELETE,
+                        effect=kubernetes_effect(Op.DELETE, one),
+                        reason="left over in the cluster",
+                    ),
+                    wanted=None,
+                    recorded=None,
+                    inputs=one,
+                    reference=reference,
+                    live=one,
+                    provider=self.reach.first_provider,
+                )
+            )
+        return found
+
+
+def _identity(live: Mapping[str, Any]) -> tuple[str, str] | None:
+    labels = (live.get("metadata") or {}).get("labels") or {}
+    tenant, incarnation = (labels.get(key) for key in _IDENTITY)
+    return (tenant, incarnation) if tenant and incarnation else None
