@@ -1,10 +1,12 @@
 """Entry of the Pulumi CLI: reads the stack's config, decides the input, and runs one of the programs.
 
 Config (`pulumi config set`), read here and nowhere else:
-  tenantry:stack        `tenant` or `cell`
+  tenantry:stack        `tenant`, `cell` or `cloud` (an AWS account and region for a cell)
   tenantry:cell         path of the cell file; else the environment's TENANTRY_CELL
   tenantry:tenant       tenant: path of the tenant file
   tenantry:incarnation  tenant: fixed at the stack's first run, 8 characters, never reused
+  tenantry:cloud        cloud: path of the cloud file
+  tenantry:brokerPassword  cloud: first password of the message broker, secret, replaced by `tenantry cell up`
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from stacks.cell_stack import cell_stack
 from stacks.tenant_stack import tenant_stack
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.cloud import load_authorities, load_cloud
 from tenantry.tenancy.errors import InvalidInput
 from tenantry.tenancy.manifest import load_cell, load_tenant
 from tenantry.tenancy.resolving import resolve
@@ -50,6 +53,17 @@ def main() -> None:
             tenant_stack(spec=spec)
         case "cell":
             cell_stack(cell=_cell(config))
+        case "cloud":
+            # Importing the AWS SDK costs every other program's run a second and 100 MiB.
+            from stacks.cloud_stack import cloud_stack
+
+            path = Path(config.require("cloud"))
+            cloud = load_cloud(path)
+            cloud_stack(
+                cloud=cloud,
+                authorities=load_authorities(cloud, path.parent),
+                broker_password=config.require_secret("brokerPassword"),
+            )
         case other:
             raise InvalidInput(
                 f"there is no program {other}", source="tenantry:stack", hint="pulumi config set tenantry:stack tenant"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
+    "Aws",
     "Backups",
     "Cache",
     "Cell",
@@ -139,6 +140,22 @@ class Images(_Model):
         return f"{self.registry}/{rest if named else image}"
 
 
+class Aws(_Model):
+    """What a cell at AWS has besides; `stacks/cloud_stack.py` makes it and writes it down."""
+
+    region: str = Field(pattern=r"^[a-z]{2}-[a-z]+-[0-9]$")
+    rds_domain: str = Field(pattern=r"^[a-z0-9]+\.[a-z0-9-]+\.rds\.amazonaws\.com$")
+    """What follows an instance's identifier in its host name: the same for all of an account and region."""
+    database_subnet_group: str
+    database_security_group: str
+    """Lets the cluster in, and nobody else."""
+    database_secret: str = Field(pattern=r"^arn:aws:secretsmanager:")
+    """ARN of the shared server's master login in Secrets Manager, which RDS rotates; OpenBao gets one of its own."""
+    cache_user_group: str
+    """ElastiCache user group of the shared cache; tenants' users are made in it."""
+    cost_center: str
+
+
 class CellSpec(_Model):
     region: str
     residency: tuple[str, ...] = ("any",)
@@ -153,6 +170,8 @@ class CellSpec(_Model):
     backups: Backups
     monitoring: Monitoring = Monitoring()
     images: Images = Images()
+    aws: Aws | None = None
+    """None: a cell elsewhere; it has no rds databases."""
     ca_bundle: str = ""
     """PEM of the authority that signed the shared services' certificates; public, mounted into pods."""
 

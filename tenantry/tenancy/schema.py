@@ -1,7 +1,7 @@
-"""The tenant file as JSON Schema (for editors) and as a Kubernetes CRD, both made from the model.
+"""The tenant file as JSON Schema (for editors) and as a Kubernetes CRD, and the cloud file as JSON Schema.
 
-`python -m tenantry.tenancy.schema` writes the committed copies anew: tenant_templates/schema/tenant.schema.json and
-operator/deploy/crd.yaml. A test holds them to the model.
+`python -m tenantry.tenancy.schema` writes the committed copies anew: tenant_templates/schema/*.json and
+operator/deploy/crd.yaml. A test holds them to the models.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.model import Tenant
 
-__all__ = ["crd", "crd_text", "json_schema", "json_schema_text", "main"]
+__all__ = ["cloud_schema_text", "crd", "crd_text", "json_schema", "json_schema_text", "main"]
 
 GROUP, VERSION = "tenantry.dev", "v1alpha1"
 
@@ -198,6 +199,16 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
+def cloud_schema_text() -> str:
+    """JSON Schema (draft 2020-12) of a cloud file."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://{GROUP}/schema/{VERSION}/cloud.json",
+        **Cloud.model_json_schema(by_alias=True),
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
 def crd_text() -> str:
     stream = io.StringIO()
     yaml = YAML()
@@ -209,10 +220,11 @@ def crd_text() -> str:
 
 
 def main() -> None:
-    """Write both committed copies."""
+    """Write the committed copies."""
     root = Catalogue.root()
     for path, text in (
         (root / "schema" / "tenant.schema.json", json_schema_text()),
+        (root / "schema" / "cloud.schema.json", cloud_schema_text()),
         (root.parent / "operator" / "deploy" / "crd.yaml", crd_text()),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)

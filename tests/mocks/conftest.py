@@ -11,7 +11,9 @@ import pytest
 from tenantry.engine.desired import Desired
 from tenantry.engine.evaluating import evaluate
 from tenantry.engine.interface import Program, Stack
+from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.cloud import Cloud, load_cloud
 from tenantry.tenancy.naming import names
 from tenantry.tenancy.quota import quota_of
 from tenantry.tenancy.spec import (
@@ -35,6 +37,7 @@ from tenantry.tenancy.spec import (
     TenantSpec,
     WorkloadSpec,
 )
+from tests.mocks.aws_account import evaluate_on_aws
 
 CELL = Cell.model_validate(
     {
@@ -225,3 +228,27 @@ def registered(tmp_path: Path) -> Callable[[TenantSpec], Desired]:
         return evaluate(stack, program, known_ids={}, emit=lambda _message: None)
 
     return run
+
+
+CLOUD_AUTHORITIES = "-----BEGIN CERTIFICATE-----\ncell\n-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Cloud:
+    return load_cloud(Catalogue.root() / "cells" / "aws-example.yaml")
+
+
+@pytest.fixture(scope="session")
+def cloud_registered(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Desired:
+    """What the program of an AWS cell registers, with the outputs that AWS would decide."""
+    stack = Stack(
+        project="tenantry",
+        name="cloud",
+        backend=tmp_path_factory.mktemp("cloud"),
+        secrets_provider="hashivault://state",
+    )
+    program = Program(
+        entry="tests.mocks.aws_account:cloud_program",
+        arguments={"cloud": cloud, "authorities": CLOUD_AUTHORITIES},
+    )
+    return evaluate_on_aws(stack, program)

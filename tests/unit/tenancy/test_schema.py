@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.schema import crd, crd_text, json_schema, json_schema_text
+from tenantry.tenancy.schema import cloud_schema_text, crd, crd_text, json_schema, json_schema_text
 
 ROOT = Catalogue.root()
 
 
 def test_the_committed_schemas_agree_with_the_model() -> None:
     assert (ROOT / "schema" / "tenant.schema.json").read_text() == json_schema_text()
+    assert (ROOT / "schema" / "cloud.schema.json").read_text() == cloud_schema_text()
     assert (ROOT.parent / "operator" / "deploy" / "crd.yaml").read_text() == crd_text()
 
 
