@@ -23,7 +23,7 @@ from tenantry.cli.reporting import (
 from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet, manifests
 from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.errors import InvalidInput, TenantryError
+from tenantry.tenancy.errors import InvalidInput, TenantryError, raise_together
 from tenantry.tenancy.manifest import TenantFile, load_cell, load_tenant
 
 __all__ = ["app"]
@@ -212,8 +212,5 @@ def _load(paths: Sequence[Path]) -> list[TenantFile]:
             found.append(load_tenant(path))
         except TenantryError as error:
             failures.append(error)
-    if len(failures) == 1:
-        raise failures[0]
-    if failures:
-        raise ExceptionGroup("several tenant files cannot be accepted", failures)
+    raise_together(failures, "several tenant files cannot be accepted")
     return found

@@ -30,7 +30,7 @@ _RETRIES = urllib3.Retry(
 """read=1: a kept-alive connection that the server closed is opened anew; one that hangs is not asked five times."""
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _CONNECTIONS = 8
-_HINT = "check KUBECONFIG and that the cluster runs (tenantry local status)"
+_HINT = "check KUBECONFIG and that the cluster runs (on a local platform: `tenantry local status`)"
 
 
 class ApiError(Exception):
@@ -212,7 +212,7 @@ def _configuration(text: str | None, path: Path, context: str | None) -> client.
         raise DependencyUnavailable(
             f"no usable Kubernetes configuration: {error}",
             where=str(path),
-            hint='set KUBECONFIG; on the local platform: eval "$(tenantry local env)"',
+            hint='set KUBECONFIG; on a local platform: eval "$(tenantry local env)"',
         ) from error
     if not configuration.verify_ssl:
         raise Unsupported(

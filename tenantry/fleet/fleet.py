@@ -24,7 +24,7 @@ from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.errors import InvalidInput, Problem, TenantryError
+from tenantry.tenancy.errors import InvalidInput, Problem, TenantryError, raise_together
 from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
@@ -92,10 +92,7 @@ class Fleet:
                 continue
             taken.update(dict.fromkeys(spec.hosts, name))
             specs.append(spec)
-        if len(failures) == 1:
-            raise failures[0]
-        if failures:
-            raise ExceptionGroup("several tenant files cannot be accepted", failures)
+        raise_together(failures, "several tenant files cannot be accepted")
         return tuple(specs)
 
     def _resolve(self, file: TenantFile, *, taken: dict[str, str], managed_by: str) -> TenantSpec:

@@ -110,7 +110,7 @@ def modules_of(namespace: str) -> tuple[ModuleShown, ...]:
     except (urllib3.exceptions.HTTPError, client.ApiException, config.ConfigException) as error:
         raise DependencyUnavailable(
             "the Kubernetes API server does not answer",
-            hint="look at `tenantry local status`, or check KUBECONFIG",
+            hint="check KUBECONFIG and that the cluster runs (on a local platform: `tenantry local status`)",
         ) from error
     return tuple(found)
 

@@ -37,6 +37,7 @@ path "sys/mounts/{_MOUNT}/tune" {{
   capabilities = ["read"]
 }}
 """
+_AUDIT_MIB = 50
 _PERIOD = "8760h"
 """A platform that rests for less than a year finds its tokens alive; each `up` renews them."""
 
@@ -53,6 +54,20 @@ class OpenBao(Part):
     @property
     def ports(self) -> tuple[int, ...]:
         return (self.port, self.site.ports["openbao-cluster"])
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON line a request and an answer, secrets as keyed hashes."""
+        return self.folder / "audit" / "audit.log"
+
+    def set_audit_log_aside(self) -> bool:
+        """Make a log that has grown large the one old log; whether it was. OpenBao opens a new one at SIGHUP, and
+        writes on in the old one until then."""
+        log = self.audit_log
+        if not log.exists() or log.stat().st_size < _AUDIT_MIB * 2**20:
+            return False
+        log.replace(log.with_name(f"{log.name}.1"))
+        return True
 
     @property
     def keys_url(self) -> str:
@@ -104,7 +119,7 @@ seal "static" {{
 
 audit "file" "local" {{
   options {{
-    file_path = {quote(str(self.folder / "audit" / "audit.log"))}
+    file_path = {quote(str(self.audit_log))}
     mode = "0600"
   }}
 }}

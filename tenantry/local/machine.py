@@ -73,6 +73,11 @@ class LocalPlatform:
     def _layout(self) -> Layout:
         return Layout.of(self.name, self.home)
 
+    @property
+    def _lock_file(self) -> Path:
+        """Beside the home, so that `remove` can delete the home while it holds the lock."""
+        return self.home.with_name(f".{self.home.name}.lock")
+
     def up(self, on_progress: Callable[[str], None]) -> None:
         """Bring every part up, from nothing or from kept data. What runs well is left alone.
 
@@ -100,6 +105,8 @@ class LocalPlatform:
             supervisor.configure({part.name: part.program() for chain in chains for part in chain})
             supervisor.launch()
             Startup(layout, supervisor, on_progress).run(chains)
+            if OpenBao(site).set_audit_log_aside():
+                supervisor.hang_up(OpenBao.name)
             _leave_for_users(site, simulated=existing is None)
 
     def down(self) -> None:
@@ -114,6 +121,7 @@ class LocalPlatform:
             with self._at_work():
                 self._stop()
                 self._layout.remove()
+                self._lock_file.unlink(missing_ok=True)
 
     def status(self) -> tuple[PartStatus, ...]:
         """Ask every part by its own protocol. Empty when there is no such platform."""
@@ -166,9 +174,10 @@ class LocalPlatform:
     def _at_work(self) -> Iterator[None]:
         """Hold the platform's lock, and say plainly what the file system refuses."""
         try:
-            # Beside the home, so that `remove` can delete the home while it holds the lock.
             self.home.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.home.with_name(f".{self.home.name}.lock"), timeout=0, mode=0o600):
+            with FileLock(self._lock_file, timeout=0, mode=0o600):
+                if not self._lock_file.exists():  # removed, with the platform, while we were waiting in its door
+                    raise Timeout(str(self._lock_file))
                 yield
         except Timeout as error:
             raise Locked(

@@ -212,6 +212,15 @@ class Supervisor:
                 if fault.faultCode not in {Faults.NOT_RUNNING, Faults.BAD_NAME}:
                     raise
 
+    def hang_up(self, name: str) -> None:
+        """Send SIGHUP to a program that runs; one that is down is left alone."""
+        with self._rpc() as supervisor:
+            try:
+                supervisor.signalProcess(name, "HUP")
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode not in {Faults.NOT_RUNNING, Faults.BAD_NAME}:
+                    raise
+
     def shut_down(self, *, seconds: float = 60.0) -> None:
         """End the supervisor with everything that still runs under it, and wait until it has gone."""
         try:

@@ -61,13 +61,13 @@ def problem(error: hvac.exceptions.VaultError | requests.RequestException, *, se
             return DependencyUnavailable(
                 f"{name} cannot be reached ({type(error).__name__})",
                 where=server,
-                hint="check VAULT_ADDR and that OpenBao runs; a local one: `tenantry local status`",
+                hint="check VAULT_ADDR and that OpenBao runs; on a local platform: `tenantry local status`",
             )
         case hvac.exceptions.VaultDown():
             return Sealed(
                 f"{name} is sealed or still starting",
                 where=server,
-                hint="unseal it (`bao operator unseal`; a local one: `tenantry local up`), then run again",
+                hint="unseal it (`bao operator unseal`; on a local platform: `tenantry local up`), then run again",
             )
         case _:
             return DependencyUnavailable(

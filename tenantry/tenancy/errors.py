@@ -6,6 +6,7 @@ the operator and the API map the same classes to their own vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "StateCorrupt",
     "TenantryError",
     "Unsupported",
+    "raise_together",
 ]
 
 
@@ -122,3 +124,11 @@ class RunFailed(TenantryError):
 
     exit_code = 1
     code = "RunFailed"
+
+
+def raise_together(failures: Sequence[TenantryError], message: str) -> None:
+    """Raise what was found: nothing for none, the error itself for one, a group that says `message` for more."""
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise ExceptionGroup(message, failures)

@@ -89,7 +89,11 @@ class Names:
     stack: str
     schema: str
     account_a: str
+    """The workload's database account."""
     account_b: str
+    """The backup's. Two accounts, each rotated by its own static role, so that a dump takes no connection from the
+    workload's cap, and one password that leaks opens one of them. A workload does not move between the two at a
+    rotation: OpenBao rotates both at their own time, and its sessions outlive a new password."""
     transit_key: str
     kv_path: str
     """Under the kv mount, without `data/`: `tenants/<namespace>`."""

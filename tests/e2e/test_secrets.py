@@ -35,7 +35,17 @@ def secrets(user: User) -> dict[str, str]:
             if read.returncode == 0:
                 found[f"{namespace}/database/{account}"] = json.loads(read.stdout)["data"]["password"]
     found["admin token"] = user.json("local", "env")["VAULT_TOKEN"]
+    found |= {f"provisioner token {path.parent.name}": _token_in(path) for path in _kept_tokens(user)}
     return {name: value for name, value in found.items() if len(str(value)) >= 12}
+
+
+def _kept_tokens(user: User) -> list[Path]:
+    """Where tokens are meant to be."""
+    return list((user.home / "cells").glob("*/provisioner.json"))
+
+
+def _token_in(path: Path) -> str:
+    return str(json.loads(path.read_bytes())["token"])
 
 
 def _spellings(secret: str) -> list[bytes]:
@@ -47,7 +57,9 @@ def test_there_are_secrets_to_look_for(secrets: dict[str, str]) -> None:
 
 
 def test_none_stands_in_a_state_file_or_a_record(user: User, secrets: dict[str, str]) -> None:
-    files = [path for path in (user.home / "cells").rglob("*") if path.is_file()]
+    kept = _kept_tokens(user)
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+    files = [path for path in (user.home / "cells").rglob("*") if path.is_file() and path not in kept]
     assert len(files) > 10
     assert _found(files, secrets) == []
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pymysql
 import redis
+import requests
 
+from tenantry.tenancy.manifest import load_cell
 from tests.e2e.user import User
 
 __all__ = ["Traces", "look"]
@@ -73,15 +76,18 @@ def _everything(user: User) -> dict[str, list[str]]:
         "done\n"
         "bao kv get -format=json kv/cell/redis\n"
         "echo ---\n"
-        "bao read -format=json database/static-creds/tenantry-provisioner"
+        "bao read -format=json database/static-creds/tenantry-provisioner\n"
+        "echo ---\n"
+        "bao kv get -format=json kv/cell/rabbitmq"
     ).stdout.split("---\n")
-    names, objects, *listed, cache, provisioner = asked
+    names, objects, *listed, cache, provisioner, messaging = asked
     return {
         "cluster": names.split(),
         "objects": [_title(one) for one in json.loads(objects)["items"]],
         "openbao": [entry for text in listed if text.strip() for entry in json.loads(text)],
         "mariadb": _mariadb(environment, json.loads(provisioner)["data"]),
         "redis": _redis(user, environment, json.loads(cache)["data"]["data"]),
+        "rabbitmq": _rabbitmq(environment, json.loads(messaging)["data"]["data"]),
         "disk": [
             str(path.relative_to(user.home))
             for path in (user.home / "cells").rglob("*")
@@ -122,3 +128,17 @@ def _redis(user: User, environment: dict[str, str], login: dict[str, str]) -> li
         socket_timeout=10,
     ) as client:
         return [str(name) for name in client.acl_users()]
+
+
+def _rabbitmq(environment: dict[str, str], login: dict[str, str]) -> list[str]:
+    url = load_cell(Path(environment["TENANTRY_CELL"])).spec.messaging.management_url
+    found: list[str] = []
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = environment["VAULT_CACERT"]
+        session.auth = (login["username"], login["password"])
+        for kind in ("vhosts", "users", "permissions", "policies", "queues"):
+            answer = session.get(f"{url}/api/{kind}", timeout=10)
+            answer.raise_for_status()
+            found += [f"{kind}/{one.get('vhost', '')}/{one.get('name', one.get('user', ''))}" for one in answer.json()]
+    return found

@@ -37,7 +37,9 @@ __all__ = [
 
 PROVISIONER = "tenantry-provisioner"
 _CONNECT_TIMEOUT_S = 5
-_READ_TIMEOUT_S = 30
+_READ_TIMEOUT_S = 600
+"""Dropping a schema of many GiB takes minutes; giving up on it would leave the server at work and the next run waiting
+behind it. A server that is gone is noticed sooner, by the connection's end."""
 _KEPT_SESSIONS = 4
 
 _REFUSED = {
@@ -213,7 +215,7 @@ def mariadb_problem(name: str, error: Exception) -> TenantryError:
         return DependencyUnavailable(
             f"{name} cannot be reached",
             where=name,
-            hint="is it running? locally: `tenantry local status`, then `tenantry local up`",
+            hint="check that it runs (on a local platform: `tenantry local status`, then `tenantry local up`)",
         )
     if code == ER.CANNOT_USER:
         return Conflict(f"{name} refuses to make or drop an account (error {code})", where=name)

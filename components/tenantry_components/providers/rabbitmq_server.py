@@ -61,7 +61,7 @@ class Management:
         return DependencyUnavailable(
             f"{name} cannot be reached",
             where=self.url,
-            hint="is it running? locally: `tenantry local status`, then `tenantry local up`",
+            hint="check that it runs (on a local platform: `tenantry local status`, then `tenantry local up`)",
         )
 
 

@@ -75,7 +75,7 @@ def redis_problem(address: str, error: redis.exceptions.RedisError) -> TenantryE
         return DependencyUnavailable(
             f"{name} cannot be reached over verified TLS",
             where=address,
-            hint="is it running? locally: `tenantry local status`; kv cell/authority must hold its authority",
+            hint="check that it runs (on a local platform: `tenantry local status`), and kv cell/authority",
         )
     return RunFailed(f"{name} failed ({type(error).__name__})", where=address, hint="look in Redis's log")
 

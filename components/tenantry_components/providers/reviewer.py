@@ -42,7 +42,7 @@ def reviewer_token(*, namespace: str, account: str) -> ReviewerToken:
         raise DependencyUnavailable(
             "no usable kubeconfig",
             where="KUBECONFIG",
-            hint='locally: eval "$(tenantry local env)"',
+            hint='set KUBECONFIG; on a local platform: eval "$(tenantry local env)"',
         ) from None
     server = str(client.configuration.host)
     request = kubernetes.client.AuthenticationV1TokenRequest(
@@ -62,7 +62,7 @@ def reviewer_token(*, namespace: str, account: str) -> ReviewerToken:
         raise DependencyUnavailable(
             f"the API server at {server} cannot be reached",
             where=server,
-            hint="is it running? locally: `tenantry local status`, then `tenantry local up`",
+            hint="check that it runs (on a local platform: `tenantry local status`, then `tenantry local up`)",
         ) from None
     status = answer.status
     ends = status.expiration_timestamp if status is not None else None

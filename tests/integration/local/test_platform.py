@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry, stop_after_delay, wait_fixed
 
 from tenantry.local import LocalPlatform, State
 from tenantry.local.layout import Layout, read_json
@@ -184,6 +184,18 @@ def test_a_sealed_openbao_is_said_plainly_and_unsealed_by_up(own: LocalPlatform)
     assert "tenantry local up" in sealed.hint
     own.up(print)
     _await_running(own)
+
+
+def test_a_large_audit_log_is_set_aside_by_up(own: LocalPlatform) -> None:
+    log = Layout.of(own.name, own.home).part("openbao") / "audit" / "audit.log"
+    os.truncate(log, 51 * 2**20)
+    own.up(print)
+    assert log.with_name("audit.log.1").stat().st_size >= 51 * 2**20
+    for attempt in Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True):
+        with attempt:
+            assert _run(own, "bao", "audit", "list").returncode == 0
+            assert "sys/audit" in log.read_text(encoding="utf-8")
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_commands_at_once_are_told_apart(own: LocalPlatform) -> None:

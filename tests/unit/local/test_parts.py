@@ -154,6 +154,12 @@ def test_what_has_never_been_up_has_no_status_and_no_environment(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_removing_leaves_nothing_not_even_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    LocalPlatform("demo", tmp_path / "demo").remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_logs_knows_its_parts_only(tmp_path: Path) -> None:
     platform = LocalPlatform("demo", tmp_path / "demo")
     assert platform.logs("mariadb").name == "mariadb.log"
