@@ -77,7 +77,12 @@ def _namespace(cell: Cell, name: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": name, "labels": {**labels(cell), **security}},
+        "metadata": {
+            "name": name,
+            "labels": {**labels(cell), **security},
+            # What the policies judge by.
+            "annotations": {"tenantry.dev/image-sources": ",".join(cell.spec.images.allowed_sources)},
+        },
     }
 
 

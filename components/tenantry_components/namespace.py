@@ -61,6 +61,7 @@ def namespace_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
 
 
 def _namespace(spec: TenantSpec) -> Manifest:
+    cell = spec.cell.spec
     security = {
         label: value
         for mode in ("enforce", "audit", "warn")
@@ -75,7 +76,15 @@ def _namespace(spec: TenantSpec) -> Manifest:
         "metadata": {
             "name": spec.names.namespace,
             "labels": object_labels(spec) | security,
-            "annotations": {"tenantry.dev/display-name": spec.display_name, "tenantry.dev/owner": spec.owner},
+            "annotations": {
+                "tenantry.dev/display-name": spec.display_name,
+                "tenantry.dev/owner": spec.owner,
+                # What the policies judge by.
+                "tenantry.dev/residency": spec.residency,
+                "tenantry.dev/kept-in": ",".join(cell.residency),
+                "tenantry.dev/region": cell.region,
+                "tenantry.dev/image-sources": ",".join(cell.images.allowed_sources),
+            },
         },
     }
 

@@ -24,7 +24,7 @@ from tenantry.engine.interface import Diagnostic, Program, Stack
 from tenantry.engine.monitor import EngineLog, Monitor
 from tenantry.tenancy.errors import InvalidInput, RunFailed, TenantryError
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "load"]
 
 _LOCK = threading.Lock()
 
@@ -53,7 +53,7 @@ def evaluate(
     Raises Unsupported naming what this engine cannot do, InvalidInput for a program that cannot be imported,
     RunFailed for one that raises; errors of Tenantry's own tree pass through.
     """
-    entry = _load(program.entry)
+    entry = load(program.entry)
     monitor = Monitor(stack=stack.name, project=stack.project, config=stack.config, known_ids=known_ids)
     failure: list[BaseException] = []
 
@@ -86,7 +86,8 @@ def evaluate(
     return Desired(resources=tuple(monitor.resources.values()), outputs=monitor.outputs, root=root)
 
 
-def _load(reference: str) -> Callable[..., Any]:
+def load(reference: str) -> Callable[..., Any]:
+    """The function behind `module:function`. Raises InvalidInput."""
     module_name, _, function = reference.partition(":")
     try:
         entry = getattr(importlib.import_module(module_name), function)

@@ -104,11 +104,13 @@ class Program:
 
     arguments: keyword arguments, picklable (a TenantSpec, a CellSpec).
     fingerprint: digest of the arguments and of the code that reads them; equal fingerprint, equal resources.
+    policies: by reference too, what judges the resources before anything is planned; see guarding.py. "": nothing.
     """
 
     entry: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    policies: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from tenantry.engine.desired import Desired
 from tenantry.engine.dynamic_resources import DynamicResources
 from tenantry.engine.evaluating import evaluate
 from tenantry.engine.fingerprint import remember
+from tenantry.engine.guarding import guarded
 from tenantry.engine.interface import (
     Change,
     Event,
@@ -75,7 +76,7 @@ class Run:
             last = checkpoint.read(self._files)
             recorded = self._recorded(last)
             sealer = self._existing_sealer(last)
-            desired = self._evaluate(program, recorded)
+            desired = self._judged(program, self._evaluate(program, recorded))
             planner = self._planner(renamed(recorded, desired), sealer, threads)
             with self._timed("plan"):
                 plan = planner.plan(desired)
@@ -91,7 +92,7 @@ class Run:
             with self._timed("load"):
                 last = checkpoint.read(self._files)
                 recorded = self._recorded(last)
-            desired = self._evaluate(program, recorded)
+            desired = self._judged(program, self._evaluate(program, recorded))
             sealer = self._existing_sealer(last) or self._key.new()
             recorded = renamed(recorded, desired)
             planner = self._planner(recorded, sealer, threads)
@@ -193,6 +194,10 @@ class Run:
         ids = {name: one.id for name, one in recorded.items() if one.type.startswith("pulumi:providers:")}
         with self._timed("evaluate"):
             return evaluate(self._stack, program, known_ids=ids, emit=self._emit)
+
+    def _judged(self, program: Program, desired: Desired) -> Desired:
+        with self._timed("judge"):
+            return guarded(desired, program.policies, where=self._stack.name, emit=self._emit)
 
     def _planner(self, recorded: Mapping[str, Recorded], sealer: Sealer | None, threads: ThreadPoolExecutor) -> Planner:
         reach = Reach(recorded=recorded, sealer=sealer, threads=threads)

@@ -15,10 +15,12 @@ from tenantry.tenancy.naming import names
 from tenantry.tenancy.resolving import fingerprint
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["PROJECT", "cell_program", "cell_stack", "tenant_program", "tenant_stack"]
+__all__ = ["POLICIES", "PROJECT", "cell_program", "cell_stack", "tenant_program", "tenant_stack"]
 
 PROJECT = "tenantry"
-_CODE = ("stacks", "tenantry_components")
+_CODE = ("stacks", "tenantry_components", "tenantry_policies")
+POLICIES = "tenantry_policies.embedded:judge_desired"
+"""What judges every run, by reference: a worker imports it."""
 
 
 def tenant_stack(name: str, incarnation: str, backend: Path) -> Stack:
@@ -38,6 +40,7 @@ def tenant_program(spec: TenantSpec) -> Program:
         entry="stacks.tenant_stack:tenant_stack",
         arguments={"spec": spec},
         fingerprint=_digest(fingerprint(spec), _code_digest()),
+        policies=POLICIES,
     )
 
 
@@ -59,12 +62,13 @@ def cell_program(cell: Cell) -> Program:
         entry="stacks.cell_stack:cell_stack",
         arguments={"cell": cell, "renewal": month},
         fingerprint=_digest(cell.model_dump_json(), month, _code_digest()),
+        policies=POLICIES,
     )
 
 
 @cache
 def _code_digest() -> str:
-    """Digest of the programs' source and of the SDKs that they build on: other code, other resources."""
+    """Digest of the programs' source, of what judges it and of their SDKs: other code, other resources."""
     digest = hashlib.sha256()
     for package in _CODE:
         found = find_spec(package)

@@ -122,7 +122,11 @@ class Monitoring(_Model):
 
 
 class Images(_Model):
-    """Images of Tenantry's own helpers. `registry` replaces the host of every image, None keeps it."""
+    """Images of Tenantry's own helpers. `registry` replaces the host of every image, None keeps it.
+
+    sources: where images may come from, as `host` or `host/path`; a policy refuses others. With a `registry` it is
+    that one alone.
+    """
 
     agent: str = "openbao/openbao:2.7.2"
     backup: str = "ghcr.io/tenantry/backup:0.1.0"
@@ -130,6 +134,11 @@ class Images(_Model):
     mariadb: str = "mariadb:10.11.14"
     redis: str = "redis:7.2.5"
     registry: str | None = None
+    sources: tuple[str, ...] = ("docker.io", "ghcr.io", "quay.io", "registry.k8s.io")
+
+    @property
+    def allowed_sources(self) -> tuple[str, ...]:
+        return self.sources if self.registry is None else (self.registry,)
 
     def located(self, image: str) -> str:
         """`image` as this cell pulls it: its host replaced by `registry`. An image that is there already stays."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tenantry.tenancy.judgement import Violation
+
 __all__ = [
     "Conflict",
     "DependencyUnavailable",
     "InvalidInput",
     "Locked",
+    "PolicyViolated",
     "Problem",
     "RunFailed",
     "StateCorrupt",
@@ -82,6 +85,21 @@ class InvalidInput(TenantryError):
         super().__init__(message, where=source, hint=hint)
         self.source = source
         self.problems = problems
+
+
+class PolicyViolated(InvalidInput):
+    """What was asked for breaks a mandatory policy; nothing was made."""
+
+    code = "PolicyViolated"
+
+    def __init__(self, violations: Sequence[Violation], *, where: str) -> None:
+        super().__init__(
+            "the resources break a policy" if len(violations) == 1 else f"the resources break {len(violations)} rules",
+            source=where,
+            problems=tuple(Problem(message=one.message, path=one.resource) for one in violations),
+            hint="nothing was made; see all rules with `tenantry policy list`",
+        )
+        self.violations = tuple(violations)
 
 
 class DependencyUnavailable(TenantryError):
