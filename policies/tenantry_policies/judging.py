@@ -44,10 +44,7 @@ def remedied(resource: Resource) -> tuple[Resource, tuple[Violation, ...]]:
     """The resource with what was left out filled in, and what that was."""
     applied: list[Violation] = []
     for rule in _rules_for(resource.key):
-        # A copy of the inputs costs more than all rules together, so that it is made for what breaks one.
-        if rule.remedy is None or not any(True for _ in rule.check(resource)):
-            continue
-        inputs = rule.remedy(resource)
+        inputs = rule.remedied(resource)
         if inputs is not None:
             applied.append(rule.violation(resource, f"filled in: {rule.title}"))
             resource = replace(resource, inputs=inputs)

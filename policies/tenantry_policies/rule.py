@@ -52,6 +52,13 @@ class ResourceRule(Rule):
     check: Callable[[Resource], Sentences]
     remedy: Remedy | None = None
 
+    def remedied(self, resource: Resource) -> Mapping[str, Any] | None:
+        """The inputs with what was left out filled in; None where nothing is or can be."""
+        # A copy of the inputs costs more than all rules together, so that it is made for what breaks one.
+        if self.remedy is None or not any(True for _ in self.violations(resource)):
+            return None
+        return self.remedy(resource)
+
     def violations(self, resource: Resource) -> Iterator[Violation]:
         if resource.key in self.keys:
             yield from (self.violation(resource, sentence) for sentence in self.check(resource))

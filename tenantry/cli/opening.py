@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tenantry.cli.reporting import say
+from tenantry.cli.reporting import err, say
 from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet
 from tenantry.fleet.provisioner import ProvisionerToken
@@ -22,7 +22,7 @@ from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.manifest import load_cell
 
-__all__ = ["CellOption", "LocalOption", "find_cell", "open_fleet"]
+__all__ = ["CellOption", "LocalOption", "cell_to_check_against", "find_cell", "open_fleet"]
 
 CellOption = Annotated[
     Path | None,
@@ -46,6 +46,14 @@ def find_cell(cell_file: Path | None, local: str) -> Cell:
         )
     os.environ.update(platform.environment())
     return load_cell(platform.cell_file)
+
+
+def cell_to_check_against(cell_file: Path | None, local: str) -> Cell:
+    """The cell to work on, or the example cell for a command that only checks files and finds no other."""
+    if cell_file is None and not LocalPlatform(local).cell_file.exists():
+        err.print("[dim]no cell named and no local platform here: checked against the example cell[/]")
+        return load_cell(Catalogue.root() / "cells" / "example.yaml")
+    return find_cell(cell_file, local)
 
 
 @contextmanager

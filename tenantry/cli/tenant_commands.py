@@ -10,10 +10,9 @@ import typer
 
 from tenantry.cli import tables
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.cli.opening import CellOption, LocalOption, cell_to_check_against, open_fleet
 from tenantry.cli.reporting import (
     JsonOption,
-    err,
     exit_code_of,
     out,
     print_json,
@@ -24,9 +23,9 @@ from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet, manifests
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import InvalidInput, TenantryError, raise_together
-from tenantry.tenancy.manifest import TenantFile, load_cell, load_tenant
+from tenantry.tenancy.manifest import TenantFile, load_tenant
 
-__all__ = ["app"]
+__all__ = ["FilesArgument", "app", "load_files"]
 
 app = typer.Typer(help="Validate, preview, apply and inspect tenants.", no_args_is_help=True)
 
@@ -40,14 +39,8 @@ def validate(
     files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
 ) -> None:
     """Check tenant files against the plans, the catalogue and the cell. Needs no running cell."""
-    found = _load(files)
-    from tenantry.local import LocalPlatform
-
-    if cell is None and not LocalPlatform(local).cell_file.exists():
-        chosen = load_cell(Catalogue.root() / "cells" / "example.yaml")
-        err.print("[dim]no cell named and no local platform here: checked against the example cell[/]")
-    else:
-        chosen = find_cell(cell, local)
+    found = load_files(files)
+    chosen = cell_to_check_against(cell, local)
     with EmbeddedEngine() as engine:
         specs = Fleet(cell=chosen, engine=engine, catalogue=Catalogue.load()).resolve_all(found)
     if as_json:
@@ -62,7 +55,7 @@ def preview(
     files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
 ) -> None:
     """Show what `up` would change, and what each change does to the running tenant."""
-    found = _load(files)
+    found = load_files(files)
     with open_fleet(cell, local) as fleet:
         specs = fleet.resolve_all(found)
         with LiveRuns(quiet=True):
@@ -88,7 +81,7 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Bring tenants to what their files say. Run it again after any failure; a second run changes nothing."""
-    found = _load(files)
+    found = load_files(files)
     with open_fleet(cell, local, workers=min(parallel, len(found))) as fleet:
         specs = fleet.resolve_all(found)
         with LiveRuns(quiet=as_json) as live:
@@ -143,7 +136,7 @@ def render(
     as_json: JsonOption = False,
 ) -> None:
     """Write a tenant's Kubernetes manifests as a tree of files, the same bytes for the same input."""
-    found = _load([file])
+    found = load_files([file])
     with open_fleet(cell, local) as fleet:
         spec = fleet.resolve_all(found)[0]
         written = manifests.write_tree(fleet.manifests(spec), output)
@@ -158,7 +151,7 @@ def diff(
     file: FileArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
 ) -> None:
     """Show, line by line, how the manifests would differ from those last applied. Exit code 0 either way."""
-    found = _load([file])
+    found = load_files([file])
     with open_fleet(cell, local) as fleet:
         spec = fleet.resolve_all(found)[0]
         differences = manifests.differences(fleet.applied_manifests(spec), fleet.manifests(spec))
@@ -192,7 +185,7 @@ def destroy(
         say(f"{name}: destroyed, {len(result.changes)} resources in {result.seconds:.1f} s")
 
 
-def _load(paths: Sequence[Path]) -> list[TenantFile]:
+def load_files(paths: Sequence[Path]) -> list[TenantFile]:
     """Read every file, folders expanded, and report the problems of all of them together."""
     files: list[Path] = []
     for path in paths:

@@ -24,7 +24,8 @@ from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.errors import InvalidInput, Problem, TenantryError, raise_together
+from tenantry.tenancy.errors import InvalidInput, PolicyViolated, Problem, TenantryError, raise_together
+from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
@@ -164,6 +165,13 @@ class Fleet:
         deployment = self.engine.export(stack).get("deployment") or {}
         return deployment.get("resources") or ()
 
+    def judge(self, spec: TenantSpec) -> Judgement:
+        """What the policies say of the tenant's resources. Touches nothing."""
+        from tenantry_policies.embedded import judge_desired
+
+        stack, program = self.stack_of(spec)
+        return judge_desired(self.engine.evaluate(stack, program).resources)
+
     # -- runs ---------------------------------------------------------------------------------------------
 
     def preview(self, spec: TenantSpec, *, on_event: OnEvent | None = None) -> Preview:
@@ -184,6 +192,7 @@ class Fleet:
         """
         with self.registry.exclusive():
             specs = [(file, self._same_incarnation(file, spec)) for file, spec in specs]
+            new = {spec.name for _, spec in specs if self.registry.get(spec.name) is None}
             for file, spec in specs:
                 self.registry.claim(self._record(file, spec))
         done: dict[int, Applied] = {}
@@ -198,6 +207,10 @@ class Fleet:
                 self.engine.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        for one in done.values():
+            if one.spec.name in new and isinstance(one.error, PolicyViolated):
+                # Nothing was made, so that nothing has to be kept of it: not its name, not its hosts.
+                self.registry.forget(one.spec.name)
         return tuple(done[index] for index in range(len(specs)))
 
     def _same_incarnation(self, file: TenantFile, spec: TenantSpec) -> TenantSpec:

@@ -45,7 +45,7 @@ def foreign_image(stack: Stack) -> Findings:
                 yield (
                     owner,
                     (
-                        f"the image {image!r} of container {container.get('name')} comes from none of the cell's sources "
+                        f"the image {image!r} of container {container.get('name')} comes from no source of the cell "
                         f"({', '.join(sources) or 'none are named'}); take it from there, or add its source to "
                         f"spec.images.sources of the cell file"
                     ),

@@ -35,8 +35,8 @@ def namespace_without_default_deny(stack: Stack) -> Findings:
             yield (
                 namespace,
                 (
-                    f"nothing denies {' and '.join(missing).lower()} in namespace {name} by default; add a NetworkPolicy "
-                    f"with an empty podSelector, policyTypes [Ingress, Egress] and no rule"
+                    f"nothing denies {' and '.join(missing).lower()} in namespace {name} by default; add a "
+                    f"NetworkPolicy with an empty podSelector, policyTypes [Ingress, Egress] and no rule"
                 ),
             )
 

@@ -1,0 +1,62 @@
+"""docs/policies.md, written from the rules: `python -m tenantry_policies.reference > docs/policies.md`."""
+
+from __future__ import annotations
+
+import sys
+
+from tenantry.tenancy.judgement import Level
+from tenantry_policies.rules import RULES
+
+__all__ = ["reference"]
+
+_INTRODUCTION = """\
+# Policies
+
+What the resources of a tenant, a cell or an AWS account must never break. The same rules run in three ways, with the
+same messages:
+
+| way | when | what a mandatory violation does |
+|---|---|---|
+| embedded engine | every preview and update, before anything is planned | exit code 2, nothing is made |
+| `tenantry policy check FILE…` | when you ask; touches nothing and needs no running cell | exit code 2 |
+| `pulumi up --policy-pack policies` | with the Pulumi CLI, at the preview and at each resource | Pulumi refuses |
+
+A rule is *mandatory* (refuses), *advisory* (is said, and the run goes on) or *remediating*: what was left out is filled
+in, and said; what contradicts the rule is refused.
+
+`tenantry policy list` prints this list. A message names what to change and, at its end, the rule's heading below. The
+API server of a cell holds the most important of these rules a second time (`policies/admission/`), against whoever
+goes round Tenantry.
+
+## When a rule refuses you
+
+1. `tenantry policy check FILE` shows every violation of a tenant file, with the resource that has it.
+2. Mend what the message names: the tenant file, the workload in `tenant_templates/workloads/`, the cell file, or the
+   component that makes the resource.
+3. A rule has no switch in a tenant file. With the Pulumi CLI, `--policy-pack-config` can change a rule's level for a
+   stack; the embedded engine has no such exception.
+
+Where images may come from is said by the cell file: `spec.images.sources`, or `spec.images.registry` for a registry of
+your own, which is then the only source. Where data may lie is said by the cell file as well (`spec.region`,
+`spec.residency`), and demanded by the tenant file (`placement.residency`).
+
+To add a rule, write a function in `policies/tenantry_policies/rules/`, named as the violation that it finds, with a
+case that passes and one that breaks it in `tests/unit/policies/`, and run
+`python -m tenantry_policies.reference > docs/policies.md`.
+
+## The rules
+"""
+
+
+def reference() -> str:
+    parts = [_INTRODUCTION, "| rule | level | what holds |", "|---|---|---|"]
+    parts += [f"| [{rule.name}](#{rule.name}) | {rule.level} | {rule.title} |" for rule in RULES]
+    for rule in RULES:
+        level = rule.level.capitalize()
+        filled = " What is left out is filled in." if rule.level is Level.REMEDIATING else ""
+        parts += ["", f"### {rule.name}", "", f"{level}.{filled} {rule.title}", "", rule.why]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
