@@ -169,3 +169,8 @@ def test_a_templates_mistake_is_refused(mistake: str, cell: Cell, stack: Stack, 
     with pytest.raises(PolicyViolated) as caught:
         EmbeddedEngine().preview(stack, program)
     assert {one.rule for one in caught.value.violations} == {rule}
+
+
+def test_the_aws_account_passes(cloud_registered: Desired) -> None:
+    judgement = judge_desired(cloud_registered.resources)
+    assert [(one.rule, one.resource, one.message) for one in (*judgement.refused, *judgement.advised)] == []

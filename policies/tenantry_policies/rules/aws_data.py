@@ -85,7 +85,7 @@ def aws_key_not_kept(key: Resource) -> Sentences:
         yield "the key is never rotated; set enableKeyRotation to true"
     window = key.inputs.get("deletionWindowInDays")
     if window is not None and window < _LEAST_WINDOW_DAYS:
-        yield f"its deletion is final after {window} days; set deletionWindowInDays to at least {_LEAST_WINDOW_DAYS}"
+        yield f"it is gone for good after {int(window)} days; set deletionWindowInDays to at least {_LEAST_WINDOW_DAYS}"
 
 
 @resource_rule(_INSTANCE, _CLUSTER)

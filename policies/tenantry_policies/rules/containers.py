@@ -72,7 +72,7 @@ def host_access(owner: Resource) -> Sentences:
     for container in owner.containers:
         for port in (mapping(one) for one in items(container.get("ports"))):
             if port.get("hostPort"):
-                yield f"container {container.get('name')} takes the node's port {port['hostPort']}; remove hostPort"
+                yield f"container {container.get('name')} takes port {int(port['hostPort'])} of the node; drop it"
         if mapping(_security(container).get("windowsOptions")).get("hostProcess"):
             yield f"container {container.get('name')} is a process of the host; remove windowsOptions.hostProcess"
 
