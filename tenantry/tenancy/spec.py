@@ -92,8 +92,10 @@ class Names:
     """The workload's database account."""
     account_b: str
     """The backup's. Two accounts, each rotated by its own static role, so that a dump takes no connection from the
-    workload's cap, and one password that leaks opens one of them. A workload does not move between the two at a
-    rotation: OpenBao rotates both at their own time, and its sessions outlive a new password."""
+    workload's cap, and one password that leaks opens one of them. A workload stays on its account: sessions outlive a
+    rotation, the agent renders the new password 0.7 s after it (measured), and run.sh restarts the process within
+    seconds. Moving between two accounts at each rotation would need them to rotate at different times, which
+    OpenBao's static roles, a period from their creation, do not promise."""
     transit_key: str
     kv_path: str
     """Under the kv mount, without `data/`: `tenants/<namespace>`."""
