@@ -21,6 +21,7 @@ from tenantry_components.providers.openbao_cell import Authority, KubernetesAuth
 from tenantry_components.providers.token_role import TokenRole
 
 __all__ = [
+    "DEPROVISIONER_ROLE",
     "EGRESS_ACCOUNT",
     "EGRESS_ROLE",
     "OPERATOR_ACCOUNT",
@@ -34,6 +35,7 @@ EGRESS_ROLE = "egress"
 EGRESS_ACCOUNT = "egress"
 """The egress proxy's service account, in its namespace."""
 PROVISIONER_ROLE = "provisioner"
+DEPROVISIONER_ROLE = "deprovisioner"
 OPERATOR_ACCOUNT = "tenantry-operator"
 """The operator's service account, in the system namespace."""
 # OpenBao takes matchLabels alone. Tenants' namespaces have this label; the cell's own have another value.
@@ -120,6 +122,7 @@ class CellServices(pulumi.ComponentResource):
             (TENANT_ROLE, _TENANT_SELECTOR, ["*"]),
             (EGRESS_ROLE, _only(cell.spec.egress.namespace), [EGRESS_ACCOUNT]),
             (PROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT]),
+            (DEPROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT]),
         ):
             made.append(
                 KubernetesAuthRole(
@@ -134,16 +137,19 @@ class CellServices(pulumi.ComponentResource):
                     opts=self._after(method),
                 )
             )
-        made.append(
-            TokenRole(
-                PROVISIONER_ROLE,
-                role=f"tenantry-{PROVISIONER_ROLE}",
-                policies=[f"tenantry-{PROVISIONER_ROLE}"],
-                period_s=_PROVISIONER_PERIOD_S,
-                opts=self._after(*made),
-            )
-        )
-        return made
+        return [
+            *made,
+            *(
+                TokenRole(
+                    role,
+                    role=f"tenantry-{role}",
+                    policies=[f"tenantry-{role}"],
+                    period_s=_PROVISIONER_PERIOD_S,
+                    opts=self._after(*made),
+                )
+                for role in (PROVISIONER_ROLE, DEPROVISIONER_ROLE)
+            ),
+        ]
 
     def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
         openbao, database = cell.spec.openbao, cell.spec.database

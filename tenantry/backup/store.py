@@ -7,12 +7,12 @@ leave behind unseen, and no limit on the number of parts of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import obstore
@@ -22,7 +22,7 @@ from obstore.store import LocalStore, S3Store
 from tenantry.backup.settings import Settings
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 
-__all__ = ["CREDENTIALS", "Store", "StoredObject", "open_store"]
+__all__ = ["CREDENTIALS", "Store", "StoredObject", "open_store", "store_at"]
 
 CREDENTIALS = "backup-store"
 """Name of the tenant's kv secret with `access_key_id`, `secret_access_key` and perhaps `session_token`."""
@@ -111,15 +111,6 @@ class Store:
 
 def open_store(settings: Settings, credentials: dict[str, Any] | None) -> Store:
     """credentials: the kv secret, or None for what the surroundings give (a pod's identity, AWS_… variables)."""
-    if settings.store_kind == "folder":
-        root = Path(settings.store_url)
-        if not root.is_dir():
-            raise DependencyUnavailable(
-                "the backup folder does not exist", where=str(root), hint="make it, or mount the volume it is on"
-            )
-        return Store(
-            LocalStore(root, automatic_cleanup=True), prefix=settings.store_prefix, url=settings.store_url, folder=root
-        )
     given = (
         {field: str(credentials[field]) for field in _CREDENTIAL_FIELDS & set(credentials or {})} if credentials else {}
     )
@@ -128,26 +119,53 @@ def open_store(settings: Settings, credentials: dict[str, Any] | None) -> Store:
             "the store's secret lacks access_key_id or secret_access_key",
             source=f"{settings.kv_mount}/{settings.kv_path}/{CREDENTIALS}",
         )
-    parts = urlsplit(settings.store_url)
+    return store_at(
+        settings.store_url,
+        kind=settings.store_kind,
+        prefix=settings.store_prefix,
+        region=settings.store_region,
+        authority=settings.store_ca,
+        credentials=given,
+    )
+
+
+def store_at(
+    url: str,
+    *,
+    kind: Literal["s3", "folder"],
+    prefix: str,
+    region: str = "us-east-1",
+    authority: Path | None = None,
+    credentials: Mapping[str, str] | None = None,
+) -> Store:
+    """The objects below a prefix. credentials: None or empty for what the surroundings give."""
+    if kind == "folder":
+        root = Path(url)
+        if not root.is_dir():
+            raise DependencyUnavailable(
+                "the backup folder does not exist", where=str(root), hint="make it, or mount the volume it is on"
+            )
+        return Store(LocalStore(root, automatic_cleanup=True), prefix=prefix, url=url, folder=root)
+    parts = urlsplit(url)
     client: dict[str, Any] = {
         "allow_http": parts.scheme == "http",  # Settings lets http through on loopback only
         "connect_timeout": timedelta(seconds=5),
         "timeout": timedelta(seconds=120),
     }
-    if settings.store_ca is not None:
+    if authority is not None:
         try:
-            client["root_certificate"] = settings.store_ca.read_bytes()
+            client["root_certificate"] = authority.read_bytes()
         except OSError as error:
             raise InvalidInput(
-                f"the authority's file cannot be read ({type(error).__name__})", source=str(settings.store_ca)
+                f"the authority's file cannot be read ({type(error).__name__})", source=str(authority)
             ) from None
     backend = S3Store(
         bucket=parts.path.strip("/"),
         endpoint=f"{parts.scheme}://{parts.netloc}",
-        region=settings.store_region,
+        region=region,
         virtual_hosted_style_request=False,
         client_options=client,  # type: ignore[arg-type]
         retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
-        **given,  # type: ignore[arg-type]
+        **(credentials or {}),  # type: ignore[arg-type]
     )
-    return Store(backend, prefix=settings.store_prefix, url=settings.store_url)
+    return Store(backend, prefix=prefix, url=url)

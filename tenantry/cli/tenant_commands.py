@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tenantry.cli import tables
+from tenantry.cli import deletion_commands, tables
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import CellOption, LocalOption, cell_to_check_against, open_fleet
 from tenantry.cli.reporting import (
@@ -183,6 +183,9 @@ def destroy(
         print_json({"tenant": name, "deleted": len(result.changes)})
     else:
         say(f"{name}: destroyed, {len(result.changes)} resources in {result.seconds:.1f} s")
+
+
+deletion_commands.register(app)
 
 
 def load_files(paths: Sequence[Path]) -> list[TenantFile]:

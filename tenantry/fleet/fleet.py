@@ -16,15 +16,16 @@ from typing import Any
 
 from tenantry.engine import EmbeddedEngine
 from tenantry.engine.interface import Event, OnEvent, Preview, Program, RunResult, Stack
+from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
 from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
-from tenantry.fleet.provisioner import ProvisionerToken
+from tenantry.fleet.provisioner import DEPROVISIONER, ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.errors import InvalidInput, PolicyViolated, Problem, TenantryError, raise_together
+from tenantry.tenancy.errors import Conflict, InvalidInput, PolicyViolated, Problem, TenantryError, raise_together
 from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.naming import incarnation_of
@@ -51,9 +52,12 @@ class Fleet:
         self.engine = engine
         self.catalogue = catalogue
         folder = cell_home(cell.metadata.name, root=root)
+        self.folder = folder
         self.registry = Registry(folder / "tenants")
+        self.deletions = Deletions(folder)
         self.backend = folder / "state"
         self.provisioner = ProvisionerToken(cell, root=root)
+        self.deprovisioner = ProvisionerToken(cell, root=root, role=DEPROVISIONER)
 
     # -- the cell itself ----------------------------------------------------------------------------------
 
@@ -62,6 +66,7 @@ class Fleet:
         provisioner's for all that follows."""
         result = self.engine.up(cell_stack(self.cell, self.backend), cell_program(self.cell), on_event=on_event)
         self.provisioner.keep()
+        self.deprovisioner.keep()
         return result
 
     # -- from tenant files to specs -----------------------------------------------------------------------
@@ -97,6 +102,7 @@ class Fleet:
         return tuple(specs)
 
     def _resolve(self, file: TenantFile, *, taken: dict[str, str], managed_by: str) -> TenantSpec:
+        self._refuse_deleted(file.tenant.metadata.name)
         record = self.registry.get(file.tenant.metadata.name)
         others = {host: owner for host, owner in taken.items() if owner != file.tenant.metadata.name}
         if record is None:
@@ -120,6 +126,17 @@ class Fleet:
             pinned_release=record.release,
             pinned_template_version=record.template_version,
         )
+
+    def _refuse_deleted(self, name: str) -> None:
+        deletion = self.deletions.get(name)
+        if deletion is not None and deletion.cancelled_at is None:
+            raise Conflict(
+                f"tenant {name} is being deleted",
+                where=name,
+                hint=f"`tenantry tenant undelete {name}` brings it back"
+                if deletion.erasing_since is None
+                else f"its data is being erased: finish with `tenantry tenant delete {name}`, then the name is free",
+            )
 
     def record(self, name: str) -> Record:
         """The tenant's record. Raises InvalidInput for a tenant that the cell does not have."""
@@ -191,6 +208,8 @@ class Fleet:
         The records are claimed first, all or none, so that a killed run is finished under the same names.
         """
         with self.registry.exclusive():
+            for _, spec in specs:
+                self._refuse_deleted(spec.name)
             specs = [(file, self._same_incarnation(file, spec)) for file, spec in specs]
             new = {spec.name for _, spec in specs if self.registry.get(spec.name) is None}
             for file, spec in specs:

@@ -20,10 +20,12 @@ from tenantry.openbao import OpenBaoServer, Refused, openbao
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable, StateCorrupt
 
-__all__ = ["PROVISIONER", "ProvisionerToken"]
+__all__ = ["DEPROVISIONER", "PROVISIONER", "ProvisionerToken"]
 
 PROVISIONER = "tenantry-provisioner"
 """Name of the policy and of the token role."""
+DEPROVISIONER = "tenantry-deprovisioner"
+"""The same for what a deletion needs besides: ending a tenant's logins, looking everywhere, signing its certificate."""
 _RENEW_AFTER_S = 86_400
 
 
@@ -37,12 +39,13 @@ class _Kept(BaseModel):
 
 
 class ProvisionerToken:
-    """The provisioner's token of one cell. root: the machine's data folder. OpenBao's certificate is checked against
-    VAULT_CACERT's authority."""
+    """The provisioner's token of one cell, or the deprovisioner's. root: the machine's data folder. OpenBao's
+    certificate is checked against VAULT_CACERT's authority."""
 
-    def __init__(self, cell: Cell, *, root: Path | None = None) -> None:
+    def __init__(self, cell: Cell, *, root: Path | None = None, role: str = PROVISIONER) -> None:
         self._address = cell.spec.openbao.address
-        self.path = cell_home(cell.metadata.name, root=root) / "provisioner.json"
+        self._role = role
+        self.path = cell_home(cell.metadata.name, root=root) / f"{role.removeprefix('tenantry-')}.json"
 
     def keep(self) -> bool:
         """Make sure that the kept token works, under the administrator's token of the environment; whether a new one
@@ -50,7 +53,7 @@ class ProvisionerToken:
         kept = self._read()
         if kept is not None and self._renewed(kept):
             return False
-        token = openbao().create_token(PROVISIONER, display_name=PROVISIONER)
+        token = openbao().create_token(self._role, display_name=self._role)
         # Written by hand: a model never prints its secret.
         write_atomically(self.path, json.dumps({"address": self._address, "token": token}).encode())
         return True
@@ -58,17 +61,21 @@ class ProvisionerToken:
     def environment(self) -> dict[str, str]:
         """The variables that make this process the provisioner; empty where no token of this server is kept, and the
         caller's own stays. Raises DependencyUnavailable for a token that has run out."""
+        token = self.token()
+        return {"VAULT_TOKEN": token, "BAO_TOKEN": token} if token is not None else {}
+
+    def token(self) -> str | None:
+        """The token itself; None where none of this server is kept. Raises DependencyUnavailable like `environment`."""
         kept = self._read()
         if kept is None:
-            return {}
+            return None
         if time.time() - self.path.stat().st_mtime > _RENEW_AFTER_S and not self._renewed(kept):
             raise DependencyUnavailable(
-                "OpenBao no longer knows the provisioner's token: it was revoked, or not used for 30 days",
+                f"OpenBao no longer knows the token of {self._role}: it was revoked, or not used for 30 days",
                 where=str(self.path),
                 hint="run `tenantry cell up` with an administrator's token, or locally `tenantry local up`",
             )
-        token = kept.token.get_secret_value()
-        return {"VAULT_TOKEN": token, "BAO_TOKEN": token}
+        return kept.token.get_secret_value()
 
     def _read(self) -> _Kept | None:
         try:
@@ -79,7 +86,7 @@ class ProvisionerToken:
             raise storage_error(error, self.path) from error
         except ValidationError:
             raise StateCorrupt(
-                "the provisioner's token cannot be read from its file",
+                f"the token of {self._role} cannot be read from its file",
                 where=str(self.path),
                 hint="delete the file and run `tenantry cell up` again: it makes a new one",
             ) from None

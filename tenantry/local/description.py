@@ -14,6 +14,7 @@ from tenantry.tenancy.cell import (
     Cache,
     Cell,
     CellSpec,
+    Copies,
     Database,
     Egress,
     Kubernetes,
@@ -48,6 +49,8 @@ def describe(site: Site, *, simulated: bool) -> Cell:
             ),
             egress=Egress(host="egress.tenantry-egress.svc", peer=Peer(namespace="tenantry-egress")),
             backups=Backups(kind="folder", url=str(site.layout.backups)),
+            # The platform makes no snapshots and no copies of its own; MariaDB keeps its binary logs for a week.
+            copies=Copies(openbao_snapshot_days=0, physical_backup_days=0, state_history_days=0, binary_log_days=7),
             ca_bundle=site.authority.pem,
         ),
     )

@@ -18,6 +18,7 @@ __all__ = [
     "Cache",
     "Cell",
     "CellSpec",
+    "Copies",
     "Database",
     "Egress",
     "Images",
@@ -113,6 +114,24 @@ class Backups(_Model):
     """`https://host/bucket` for s3, an absolute path for folder."""
 
 
+class Copies(_Model):
+    """For how many days copies outlive a deleted tenant; 0: there are none. The deletion's certificate names each with
+    its last day, so they must be what the cell's operators really do."""
+
+    openbao_snapshot_days: int = Field(default=30, ge=0)
+    """Snapshots of OpenBao, which hold destroyed keys."""
+    binary_log_days: int = Field(default=7, ge=0)
+    """The database server's binary logs."""
+    physical_backup_days: int = Field(default=30, ge=0)
+    """Backups of the whole database server."""
+    state_history_days: int = Field(default=30, ge=0)
+    """Copies or old versions of state files outside the backend, such as a bucket's versions."""
+    audit_log_days: int = Field(default=365, ge=0)
+    """Audit logs of OpenBao and the API server: names and times, no data."""
+    tenant_backup_days: int = Field(default=30, ge=0)
+    """A deleted tenant's own backups, which nothing opens once its key is destroyed. Left out by policy `delete`."""
+
+
 class Monitoring(_Model):
     """`operator`: PodMonitor and PrometheusRule objects (needs the Prometheus operator's CRDs).
     `annotations`: `prometheus.io/*` annotations and labelled ConfigMaps for rules and dashboards."""
@@ -177,6 +196,7 @@ class CellSpec(_Model):
     messaging: Messaging
     egress: Egress
     backups: Backups
+    copies: Copies = Copies()
     monitoring: Monitoring = Monitoring()
     images: Images = Images()
     aws: Aws | None = None

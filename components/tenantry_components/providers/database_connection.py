@@ -38,7 +38,8 @@ _PROVISIONER_STATEMENTS = (
     f"ALTER USER {_ACCOUNT} REQUIRE SSL",
     f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {_ACCOUNT}",
     # CONNECTION ADMIN ends the sessions of dropped accounts, and lets us in when tenants fill the server.
-    f"GRANT CREATE USER, CONNECTION ADMIN ON *.* TO {_ACCOUNT}",
+    # SHOW DATABASES lets the inventory see a schema of any name.
+    f"GRANT CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.* TO {_ACCOUNT}",
     # SHOW GRANTS for others needs it.
     f"GRANT SELECT ON `mysql`.* TO {_ACCOUNT}",
     f"GRANT {', '.join(TENANT_PRIVILEGES)} ON `t\\_%`.* TO {_ACCOUNT} WITH GRANT OPTION",

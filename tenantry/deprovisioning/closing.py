@@ -1,0 +1,103 @@
+"""The grace period: the tenant's ingress is closed and its workload at zero; whatever holds data is left alone.
+
+Own database and cache servers (StatefulSets) go on: they hold data, and the final backup reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tenantry.engine.cluster import ApiError, Cluster, Kind, connect
+from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
+
+__all__ = ["close_workload", "replicas_of", "set_replicas", "still_open"]
+
+_MERGE = "application/merge-patch+json"
+_MANAGER = {"fieldManager": "tenantry-deprovisioning"}
+
+
+def replicas_of(namespace: str) -> dict[str, int]:
+    """Replicas wanted, by Deployment; empty where there is no such namespace."""
+    cluster = connect({})
+    return {
+        str(one["metadata"]["name"]): int(one["spec"].get("replicas", 1))
+        for _, one in _all(cluster, namespace, ("apps/v1", "Deployment"))
+    }
+
+
+def close_workload(namespace: str) -> None:
+    """Delete the Ingresses, stop the schedules and their running Jobs, scale every Deployment to zero."""
+    cluster = connect({})
+    for kind, one in _all(cluster, namespace, ("networking.k8s.io/v1", "Ingress")):
+        _delete(cluster, kind, one)
+    for kind, one in _all(cluster, namespace, ("batch/v1", "CronJob")):
+        if not one["spec"].get("suspend"):
+            _patch(cluster, _path(kind, one), {"spec": {"suspend": True}})
+    for kind, one in _all(cluster, namespace, ("batch/v1", "Job")):
+        scheduled = any(owner["kind"] == "CronJob" for owner in one["metadata"].get("ownerReferences") or ())
+        if scheduled and (one.get("status") or {}).get("active"):
+            _delete(cluster, kind, one)
+    set_replicas(namespace, dict.fromkeys(replicas_of(namespace), 0))
+
+
+def still_open(namespace: str) -> tuple[str, ...]:
+    """What still runs or answers; a pod may take its time to stop. Reads only."""
+    cluster = connect({})
+    found = [f"ingress {one['metadata']['name']}" for _, one in _all(cluster, namespace, _INGRESS)]
+    for _, one in _all(cluster, namespace, ("apps/v1", "Deployment")):
+        running = (one.get("status") or {}).get("replicas", 0)
+        if running or one["spec"].get("replicas", 1):
+            found.append(f"deployment {one['metadata']['name']} with {running} pods")
+    found += [
+        f"cron job {one['metadata']['name']}"
+        for _, one in _all(cluster, namespace, ("batch/v1", "CronJob"))
+        if not one["spec"].get("suspend")
+    ]
+    return tuple(found)
+
+
+_INGRESS = ("networking.k8s.io/v1", "Ingress")
+
+
+def set_replicas(namespace: str, replicas: Mapping[str, int]) -> None:
+    """Scale Deployments through their scale subresource; one that is gone is passed over."""
+    cluster = connect({})
+    for kind, one in _all(cluster, namespace, ("apps/v1", "Deployment")):
+        wanted = replicas.get(one["metadata"]["name"])
+        if wanted is not None and one["spec"].get("replicas", 1) != wanted:
+            _patch(cluster, f"{_path(kind, one)}/scale", {"spec": {"replicas": wanted}})
+
+
+def _all(cluster: Cluster, namespace: str, *kinds: tuple[str, str]) -> Iterator[tuple[Kind, Mapping[str, Any]]]:
+    for api_version, name in kinds:
+        kind = cluster.kind(api_version, name)
+        if kind is None:
+            raise DependencyUnavailable(f"the API server does not serve {name} ({api_version})", where=cluster.address)
+        for one in cluster.list(kind, namespace):
+            yield kind, one
+
+
+def _path(kind: Kind, one: Mapping[str, Any]) -> str:
+    return kind.path(one["metadata"]["namespace"], one["metadata"]["name"])
+
+
+def _patch(cluster: Cluster, path: str, body: Mapping[str, Any]) -> None:
+    try:
+        cluster.request("PATCH", path, query=_MANAGER, body=body, content_type=_MERGE)
+    except ApiError as error:
+        if error.status != 404:
+            raise _refused(error, path) from None
+
+
+def _delete(cluster: Cluster, kind: Kind, one: Mapping[str, Any]) -> None:
+    path = _path(kind, one)
+    try:
+        cluster.request("DELETE", path, query={"propagationPolicy": "Background"})
+    except ApiError as error:
+        if error.status != 404:
+            raise _refused(error, path) from None
+
+
+def _refused(error: ApiError, path: str) -> RunFailed:
+    return RunFailed(f"the API server refuses ({error.status} {error.reason})", where=path, hint="check its rights")
