@@ -22,6 +22,7 @@ from tenantry.deprovisioning.saving import final_backup
 from tenantry.deprovisioning.surveying import keys_of, survey
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet, Record
+from tenantry.fleet.deletions import KIND
 from tenantry.inventory import Inventory, Kept, Subject, search
 from tenantry.openbao import OpenBaoServer
 from tenantry.tenancy.deletion import (
@@ -238,13 +239,18 @@ class Deprovisioning:
         """Search every system for what still carries the tenant's incarnation. Reads only."""
         subject = Subject(name=deletion.name, incarnation=deletion.incarnation, hosts=deletion.hosts)
         kept = [
-            Kept(system="files", what=f"{folder}/{deletion.namespace}.json", until=None)
-            for folder in ("deletions", "tombstones")
+            # The deletion's own journal goes when the tombstone stands.
+            Kept(system="files", what=what, until=None)
+            for what in (
+                f"operations/{deletion.namespace}",
+                f"operations/{deletion.namespace}/{KIND}.json",
+                f"tombstones/{deletion.namespace}.json",
+            )
         ]
         days = self._fleet.cell.spec.copies.tenant_backup_days
         if deletion.policy is not DeletionPolicy.DELETE and days:
             until = _now().date() + timedelta(days=days)
-            kept.append(Kept(system="store", what=f"tenants/{deletion.namespace}", until=until))
+            kept.append(Kept(system="store", what=f"tenants/{deletion.namespace}/", until=until))
         return search(subject, cell=self._fleet.cell, root=self._fleet.folder, token=self._token(), kept=kept)
 
     def _authority(self) -> OpenBaoServer:
@@ -301,7 +307,7 @@ class Deprovisioning:
     def _rest(self, deletion: Deletion, sentence: str, again_at: datetime | None) -> Advanced:
         tombstone = self._fleet.deletions.tombstone(deletion.namespace)
         if Step.CERTIFICATE in deletion.done:
-            self._fleet.deletions.close(deletion)
+            self._fleet.deletions.forget(deletion)
         return Advanced(deletion=deletion, sentence=sentence, again_at=again_at, tombstone=tombstone)
 
     def _required(self, name: str) -> Deletion:

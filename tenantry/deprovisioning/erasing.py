@@ -17,6 +17,8 @@ from tenantry.deprovisioning.surveying import database_server
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
+from tenantry.fleet.deletions import KIND
+from tenantry.fleet.operations import Operations
 from tenantry.fleet.programs import tenant_stack
 from tenantry.openbao import Absent, OpenBaoServer, Refused, openbao
 from tenantry.tenancy.deletion import Deletion, Step
@@ -187,6 +189,7 @@ def _state(work: Erasing) -> None:
 
 def _record(work: Erasing) -> None:
     work.fleet.registry.forget(work.deletion.name)
+    Operations(work.fleet.folder, work.names.namespace).forget(but=KIND)
 
 
 STEPS: dict[Step, Callable[[Erasing], None]] = {

@@ -1,4 +1,4 @@
-"""Deletions under way, and the tombstones of tenants that are gone: one file each, beside the tenants' records."""
+"""Deletions under way, whose journal is one of the tenant's operations, and the tombstones of tenants that are gone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from tenantry.engine.storage import make_folder, storage_error, write_atomically
+from tenantry.fleet.operations import Operations
 from tenantry.tenancy.deletion import Deletion, Tombstone
 from tenantry.tenancy.errors import Locked, StateCorrupt
 
-__all__ = ["Deletions"]
+__all__ = ["KIND", "Deletions"]
+
+KIND = "deprovision"
+"""The journal's name among the tenant's operations."""
 
 _Kept = TypeVar("_Kept", bound=BaseModel)
 
@@ -24,7 +28,8 @@ class Deletions:
     """folder: the cell's. Files are replaced whole; whoever works on a deletion holds its lock."""
 
     def __init__(self, folder: Path) -> None:
-        self._open = folder / "deletions"
+        self._folder = folder
+        self._open = folder / "operations"
         self._tombstones = folder / "tombstones"
 
     @contextmanager
@@ -53,14 +58,22 @@ class Deletions:
         return next((one for one in self.all() if one.name == name), None)
 
     def all(self) -> tuple[Deletion, ...]:
-        return tuple(_read(path, Deletion) for path in _files(self._open))
+        return tuple(_read(path, Deletion) for path in sorted(self._open.glob(f"*/{KIND}.json")))
 
     def put(self, deletion: Deletion) -> None:
-        _write(self._open / f"{deletion.namespace}.json", deletion)
+        self._operations(deletion).put(KIND, deletion.model_dump(mode="json"))
 
     def close(self, deletion: Deletion) -> None:
-        """Forget a deletion that is finished or cancelled; absent is success."""
-        (self._open / f"{deletion.namespace}.json").unlink(missing_ok=True)
+        """Forget a deletion that was cancelled; absent is success."""
+        self._operations(deletion).close(KIND)
+
+    def forget(self, deletion: Deletion) -> None:
+        """Forget every journal of a tenant that is gone, this one last."""
+        self._operations(deletion).forget(but=KIND)
+        self._operations(deletion).forget()
+
+    def _operations(self, deletion: Deletion) -> Operations:
+        return Operations(self._folder, deletion.namespace)
 
     def bury(self, tombstone: Tombstone) -> None:
         _write(self._tombstones / f"{tombstone.namespace}.json", tombstone)
@@ -71,12 +84,8 @@ class Deletions:
 
     def tombstones(self, name: str | None = None) -> tuple[Tombstone, ...]:
         """All of them, or those of the lives of one name; oldest first."""
-        found = (_read(path, Tombstone) for path in _files(self._tombstones))
+        found = (_read(path, Tombstone) for path in self._tombstones.glob("*.json"))
         return tuple(sorted((one for one in found if name in (None, one.name)), key=lambda one: one.erased_at))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
 def _write(path: Path, content: BaseModel) -> None:

@@ -57,9 +57,13 @@ class Operations:
         """The operation is over; absent is success."""
         self._path(kind).unlink(missing_ok=True)
 
-    def forget(self) -> None:
-        """Every journal of this life of the tenant; may be repeated."""
-        if self._folder.exists():
+    def forget(self, *, but: str | None = None) -> None:
+        """Every journal of this life of the tenant, except one; may be repeated."""
+        if but is not None and self._path(but).exists():
+            for path in self._folder.iterdir():
+                if path != self._path(but):
+                    path.unlink()
+        elif self._folder.exists():
             shutil.rmtree(self._folder)
 
     def _path(self, kind: str) -> Path:

@@ -39,14 +39,16 @@ class Finding(_Model):
 
 
 class Kept(_Model):
-    """What outlives the tenant on purpose. until: the day it has aged out; None: it stays (a tombstone)."""
+    """What outlives the tenant on purpose. what: its name; one that ends with a slash stands for all below it.
+    until: the day it has aged out; None: it stays (a tombstone)."""
 
     system: str
     what: str
     until: date | None
 
     def covers(self, finding: Finding) -> bool:
-        return finding.system == self.system and finding.name.startswith(self.what)
+        below = self.what.endswith("/") and finding.name.startswith(self.what)
+        return finding.system == self.system and (below or finding.name == self.what)
 
 
 class Searched(_Model):

@@ -10,7 +10,7 @@ from tenantry.inventory.files import search_files
 from tenantry.inventory.findings import Finding, Inventory, Kept, Searched, Subject
 
 SUBJECT = Subject(name="acme", incarnation="abcd2345")
-KEPT = (Kept(system="store", what="tenants/t-acme-abcd2345", until=date(2026, 12, 24)),)
+KEPT = (Kept(system="store", what="tenants/t-acme-abcd2345/", until=date(2026, 12, 24)),)
 
 
 def inventory(*findings: Finding) -> Inventory:
@@ -26,6 +26,7 @@ def finding(name: str, system: str = "store") -> Finding:
     [
         pytest.param((), "nothing-left", id="nothing"),
         pytest.param((finding("tenants/t-acme-abcd2345/"),), "nothing-left", id="what is kept on purpose"),
+        pytest.param((finding("tenants/t-acme-abcd2345x/"),), "left-over", id="a longer name"),
         pytest.param((finding("exports/t-acme-abcd2345/"),), "left-over", id="another folder"),
         pytest.param((finding("tenants/t-acme-abcd2345/", "files"),), "left-over", id="the same name elsewhere"),
     ],

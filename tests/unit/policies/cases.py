@@ -214,6 +214,18 @@ CASES = (
         for path in ("*", "kv/*", "kv/data/*", "kv/+/tenants", "transit/keys/*", "sys/policies/*", "auth/token/*")
     ),
     _case("wildcard-openbao-policy", "cell Policy/tenant text", 'path "sys/raw" {\n capabilities = ["sudo"]\n}\n'),
+    *(
+        # What deprovisioning may do is no other policy's, and deprovisioning may do no more.
+        _case(
+            "wildcard-openbao-policy", f"cell Policy/{name} text", f'path "{path}" {{\n capabilities = [{rights}]\n}}\n'
+        )
+        for name, path, rights in (
+            ("tenant", "auth/token/accessors", '"list", "sudo"'),
+            ("tenant", "identity/entity/id/+", '"delete"'),
+            ("deprovisioner", "auth/token/accessors", '"list", "read", "sudo"'),
+            ("deprovisioner", "identity/entity/id/+", '"delete", "update"'),
+        )
+    ),
     _case("unbound-login", "cell KubernetesAuthRole/tenant namespace_selector", ""),
     _case("unbound-login", "cell KubernetesAuthRole/tenant namespace_selector", '{"matchLabels": {}}'),
     _case("unbound-login", "cell KubernetesAuthRole/tenant audience", ""),

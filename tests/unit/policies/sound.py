@@ -329,6 +329,17 @@ CELL: dict[str, tuple[str, dict[str, Any], bool]] = {
         },
         False,
     ),
+    "Policy/deprovisioner": (
+        "pulumi-python:dynamic/tenantry:Policy",
+        {
+            "policy": "tenantry-deprovisioner",
+            "text": 'path "auth/token/accessors" {\n  capabilities = ["list", "sudo"]\n}\n'
+            'path "identity/entity/id/+" {\n  capabilities = ["delete"]\n}\n'
+            'path "+/keys" {\n  capabilities = ["list"]\n}\n',
+            "kubernetes_mount": "kubernetes",
+        },
+        False,
+    ),
     "Policy/tenant": (
         "pulumi-python:dynamic/tenantry:Policy",
         {
