@@ -57,8 +57,9 @@ def cell_to_check_against(cell_file: Path | None, local: str) -> Cell:
 
 
 @contextmanager
-def open_fleet(cell_file: Path | None, local: str, *, workers: int = 1, administrator: bool = False) -> Iterator[Fleet]:
-    """A fleet on the chosen cell, its engine's worker processes ended at the end.
+def open_fleet(cell_file: Path | None, local: str, *, tenants: int = 1, administrator: bool = False) -> Iterator[Fleet]:
+    """A fleet on the chosen cell, its runs ended in order at the end. tenants: how many it will run side by side; one
+    runs in this process, more in a worker process for each processor.
 
     It works as the cell's provisioner, with the token that the cell's set-up left. administrator: with the
     environment's own token instead, as setting up the cell needs it.
@@ -66,6 +67,7 @@ def open_fleet(cell_file: Path | None, local: str, *, workers: int = 1, administ
     cell = find_cell(cell_file, local)
     if not administrator:
         os.environ.update(ProvisionerToken(cell).environment())
+    workers = min(tenants, os.cpu_count() or 1) if tenants > 1 else 0
     with EmbeddedEngine(workers=workers) as engine, _interruptible():
         yield Fleet(cell=cell, engine=engine, catalogue=Catalogue.load())
 

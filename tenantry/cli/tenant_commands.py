@@ -72,7 +72,7 @@ def up(
     files: FilesArgument,
     cell: CellOption = None,
     local: LocalOption = "default",
-    parallel: Annotated[int, typer.Option("--parallel", "-p", min=1, max=64, help="Tenants at the same time.")] = 2,
+    parallel: Annotated[int, typer.Option("--parallel", "-p", min=1, max=64, help="Tenants at the same time.")] = 8,
     if_changed: Annotated[
         bool,
         typer.Option("--if-changed", help="Skip a tenant whose inputs are as in its last run, without looking at it."),
@@ -82,7 +82,7 @@ def up(
 ) -> None:
     """Bring tenants to what their files say. Run it again after any failure; a second run changes nothing."""
     found = load_files(files)
-    with open_fleet(cell, local, workers=min(parallel, len(found))) as fleet:
+    with open_fleet(cell, local, tenants=min(parallel, len(found))) as fleet:
         specs = fleet.resolve_all(found)
         with LiveRuns(quiet=as_json) as live:
             applied = fleet.up(

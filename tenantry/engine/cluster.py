@@ -70,6 +70,8 @@ class Cluster:
         self.address = str(configuration.host).rstrip("/")
         configuration.connection_pool_maxsize = _CONNECTIONS
         self._pool: urllib3.PoolManager = client.ApiClient(configuration).rest_client.pool_manager
+        # Runs side by side share these connections and wait for a free one: a handshake costs more than the wait.
+        self._pool.connection_pool_kw["block"] = True
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._lock = threading.Lock()
 

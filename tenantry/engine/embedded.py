@@ -1,7 +1,7 @@
 """The embedded engine: runs Tenantry's own programs without the Pulumi CLI.
 
-`EmbeddedEngine()` runs in the calling process, one stack at a time (the SDK's settings belong to a process).
-`EmbeddedEngine(workers=2)` keeps warm worker processes; callers in several threads run several stacks at once.
+Callers in several threads run several stacks at once: `EmbeddedEngine()` in the calling process,
+`EmbeddedEngine(workers=2)` in warm worker processes, so that more than one program can be evaluated at a time.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from typing import Any, Self
 
 from tenantry.engine.desired import Desired
 from tenantry.engine.fingerprint import recognises
+from tenantry.engine.in_process import InProcess
 from tenantry.engine.interface import OnEvent, Preview, Program, RunResult, Stack
+from tenantry.engine.request import Request
 from tenantry.engine.storage import StackFiles
-from tenantry.engine.workers import InProcess, Request, Workers
+from tenantry.engine.workers import Workers
 
 __all__ = ["EmbeddedEngine"]
 
 
 class EmbeddedEngine:
-    """Implements `Engine`. workers: processes to keep, 0 for none. preload: modules that each worker imports when it
-    starts, so that a stack's first run is as fast as its second."""
+    """Implements `Engine`. workers: processes to keep at most, 0 for none; each serves several runs. preload: modules
+    that each worker imports when it starts, so that a stack's first run is as fast as its second."""
 
     def __init__(self, workers: int = 0, *, preload: tuple[str, ...] = ()) -> None:
         self._workers = Workers(workers, preload) if workers else InProcess()

@@ -181,3 +181,12 @@ class Engine(Protocol):
     def recover(self, stack: Stack) -> RunResult:
         """Settle what a killed run left (journal, pending operations, our own dead lock)."""
         ...
+
+    def stop(self) -> None:
+        """Ask all runs that are under way, in whatever thread, to end in order: they save and raise RunFailed. What
+        runs later is not touched."""
+        ...
+
+    def close(self) -> None:
+        """Stop what runs, wait until it is saved, and give back what the engine keeps. Takes a bounded time."""
+        ...

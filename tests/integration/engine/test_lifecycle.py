@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tenantry.engine import Effect, EmbeddedEngine, Op, Program, Stack
+from tenantry.engine import Effect, EmbeddedEngine, Op, Program, RunStarted, Stack
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, Locked, RunFailed, StateCorrupt
 from tests.integration.engine.shop import PASSWORD
 
@@ -203,3 +204,19 @@ def test_several_stacks_run_at_once(stack: Stack) -> None:
         assert [one.outputs["namespace"] for one in made] == [one.name for one in several]
         assert [one.changes for one in callers.map(lambda one: engine.up(one, program_of(one)), several)] == [()] * 4
         list(callers.map(engine.destroy, several))
+
+
+def test_a_worker_that_dies_fails_only_its_runs_and_is_replaced(stack: Stack) -> None:
+    with EmbeddedEngine(workers=1) as engine:
+
+        def kill(event: object) -> None:
+            if isinstance(event, RunStarted):
+                (worker,) = [
+                    one for one in psutil.Process().children() if "tenantry.engine.worker" in " ".join(one.cmdline())
+                ]
+                worker.kill()
+
+        with pytest.raises(RunFailed, match="died"):
+            engine.up(stack, program(stack), on_event=kill)
+        assert engine.up(stack, program(stack)).outputs["namespace"] == stack.name
+        engine.destroy(stack)

@@ -1,0 +1,42 @@
+"""One call of an engine as it is handed to whoever runs it, and its execution."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tenantry.engine.interface import Event, Program, Stack
+
+__all__ = ["Request", "execute"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """operation: the interface's method."""
+
+    operation: str
+    stack: Stack
+    program: Program | None = None
+    lift_protection: bool = False
+
+
+def execute(request: Request, emit: Callable[[Event], None], stop: threading.Event) -> Any:
+    """Run it in the calling thread. Other threads may run other stacks at the same time."""
+    # Imported here, so that a process which only has workers never loads the SDK.
+    from tenantry.engine.run import Run
+
+    run = Run(request.stack, emit=emit, stop=stop)
+    if request.program is not None:
+        return {"evaluate": run.evaluate, "preview": run.preview, "up": run.up}[request.operation](request.program)
+    if request.operation == "destroy":
+        return run.destroy(lift_protection=request.lift_protection)
+    simple: dict[str, Callable[[], Any]] = {
+        "export": run.export,
+        "outputs": run.outputs,
+        "recover": run.recover,
+        "refresh": run.refresh,
+        "remove": run.remove,
+    }
+    return simple[request.operation]()
