@@ -25,7 +25,7 @@ from tenantry.tenancy.errors import RunFailed, TenantryError
 
 __all__ = ["Begin", "Done", "Greeting", "Happened", "Leave", "Stop", "main"]
 
-_COLLECT_EVERY = 8
+_COLLECT_EVERY = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -46,7 +47,11 @@ class _Process:
         start = f"from tenantry.engine.worker import main; main({theirs.fileno()})"
         # Not multiprocessing's own start: that would import the parent's main module, a command line, in each worker.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", start], pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL
+            [sys.executable, "-c", start],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            # Each thread of a run would get a heap of its own from glibc, and keep it.
+            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
         )
         theirs.close()
         self._lock = threading.Lock()
