@@ -28,7 +28,7 @@ path "identity/entity/id/" {
 }
 
 path "identity/entity/id/+" {
-  capabilities = ["delete"]
+  capabilities = ["read", "delete"]
 }
 
 path "identity/group/id" {
@@ -37,6 +37,10 @@ path "identity/group/id" {
 
 path "identity/group/id/" {
   capabilities = ["list"]
+}
+
+path "identity/group/id/+" {
+  capabilities = ["read"]
 }
 
 # The inventory: names of everything, in every engine and every method of login.

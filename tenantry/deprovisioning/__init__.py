@@ -3,7 +3,8 @@
 Used by the command line and the operator. The journal is `tenantry.tenancy.deletion`; every step can be repeated.
 """
 
+from tenantry.deprovisioning.aging import age_out
 from tenantry.deprovisioning.certificate import Certificate, check_certificate
 from tenantry.deprovisioning.deprovisioning import Advanced, Deprovisioning
 
-__all__ = ["Advanced", "Certificate", "Deprovisioning", "check_certificate"]
+__all__ = ["Advanced", "Certificate", "Deprovisioning", "age_out", "check_certificate"]

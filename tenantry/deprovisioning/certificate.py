@@ -101,7 +101,7 @@ def check_certificate(certificate: Certificate, keys: tuple[Ed25519PublicKey, ..
         raise InvalidInput(
             f"no public key here is {certificate.signature.key}, which the certificate names",
             source=source,
-            hint="give the cell's published key with --key FILE; `tenantry cell certificate-key` prints it",
+            hint="give the cell's published key with --key FILE; the cell keeps it in its folder, certificate-keys",
         )
     try:
         key.verify(base64.b64decode(certificate.signature.value, validate=True), canonical(certificate.payload))

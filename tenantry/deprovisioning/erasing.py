@@ -240,12 +240,12 @@ def _secret_paths(bao: OpenBaoServer, mount: str, folder: str) -> Iterator[str]:
 
 
 def _entities(bao: OpenBaoServer, namespace: str) -> list[str]:
-    listed = bao.read("identity/entity/id?list=true") or {}
+    """Identities of the namespace's service accounts; only the identity itself says whose it is."""
     return [
-        str(entity)
-        for entity, info in (listed.get("key_info") or {}).items()
+        entity
+        for entity in _listed(bao, "identity/entity/id")
         if any(
             (alias.get("metadata") or {}).get("service_account_namespace") == namespace
-            for alias in info.get("aliases") or ()
+            for alias in (bao.read(f"identity/entity/id/{entity}") or {}).get("aliases") or ()
         )
     ]

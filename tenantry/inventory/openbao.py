@@ -116,8 +116,8 @@ def _logins(reader: OpenBaoReader) -> Iterator[tuple[str, str, object]]:
     for kind in ("entity", "group"):
         listed = reader.read(f"identity/{kind}/id", "list") or {}
         for identity in listed.get("keys") or ():
-            # The listing has names and aliases, with the namespace of the service account that logged in.
-            yield f"identity {kind}", identity, (listed.get("key_info") or {}).get(identity)
+            # The listing leaves out what an alias is for: the namespace of the service account that logged in.
+            yield f"identity {kind}", identity, reader.read(f"identity/{kind}/id/{identity}")
     for accessor in reader.names("auth/token/accessors"):
         yield "token", accessor, _token(reader, accessor)
 

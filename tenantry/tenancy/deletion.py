@@ -60,6 +60,7 @@ class Step(StrEnum):
 ERASING = frozenset(Step) - {Step.CLOSE, Step.BACKUP, Step.SURVEY}
 """Steps that cannot be taken back: from the first of them on, a deletion can no longer be cancelled."""
 _REPEATED = ERASING - {Step.INVENTORY, Step.CERTIFICATE}
+_BACKUPS = "backups of the tenant, which no key opens"
 _RETRY_LEAST = timedelta(seconds=5)
 _RETRY_MOST = timedelta(minutes=10)
 
@@ -99,10 +100,12 @@ class Failure(_Model):
 
 class Retained(_Model):
     """A copy that outlives the deletion, with the last day on which it may still exist. holds_back: a key or plain data
-    could come back from it, so that `Unrecoverable` waits for it."""
+    could come back from it, so that `Unrecoverable` waits for it. in_store: it is in the cell's backup store, and
+    Tenantry removes it after that day; all others age out by what made them."""
 
     what: str
     holds_back: bool
+    in_store: bool = False
     days: int
     until: date
 
@@ -212,10 +215,12 @@ def retained_copies(copies: Copies, policy: DeletionPolicy, day: date) -> tuple[
         ("off-site history of the state", copies.state_history_days, True),
         # They hold names and times, and ciphertext whose key is destroyed.
         ("audit logs", copies.audit_log_days, False),
-        ("backups of the tenant, which no key opens", backups, False),
+        (_BACKUPS, backups, False),
     )
     return tuple(
-        Retained(what=what, holds_back=holds_back, days=days, until=day + timedelta(days=days))
+        Retained(
+            what=what, holds_back=holds_back, in_store=what is _BACKUPS, days=days, until=day + timedelta(days=days)
+        )
         for what, days, holds_back in named
         if days
     )

@@ -141,7 +141,8 @@ _KNOWN = frozenset(
         ("auth/+/role/*", "list read"),
         ("auth/+/users/*", "list read"),
         ("sys/policies/acl/*", "list read"),
-        ("identity/entity/id/+", "delete"),
+        ("identity/entity/id/+", "delete read"),
+        ("identity/group/id/+", "read"),
     )
 )
 """What deprovisioning alone may do: find whatever a deleted tenant left behind, and end its logins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tenantry.backup.openbao import KeyDestroyed
 from tenantry.backup.restoring import open_all
 from tenantry.backup.settings import Settings
 from tenantry.backup.surroundings import surroundings
-from tenantry.deprovisioning import Certificate, Deprovisioning, check_certificate
+from tenantry.deprovisioning import Certificate, Deprovisioning, age_out, check_certificate
 from tenantry.deprovisioning.certificate import public_keys
 from tenantry.deprovisioning.closing import replicas_of
 from tenantry.engine.interface import Op
@@ -101,6 +102,15 @@ def test_a_production_tenant_is_closed_backed_up_erased_and_certified(
     assert [one["name"] for one in body["inventory"]["kept"] if one["system"] == "store"] == [made.names.backup_prefix]
     assert "Ada" not in json.dumps(gone.tombstone.model_dump(mode="json"))
     assert fleet.registry.get(made.name) is None
+    kept = Path(fleet.cell.spec.backups.url, made.names.backup_prefix)
+    last_day = max(one.until for one in gone.tombstone.retained if one.in_store)
+    assert age_out(fleet, datetime.combine(last_day, time(23, 59), tzinfo=UTC)) == ()
+    assert kept.exists()
+    assert [one.name for one in age_out(fleet, datetime.combine(last_day + timedelta(days=1), time(), tzinfo=UTC))] == [
+        made.name
+    ]
+    assert not kept.exists()
+    assert age_out(fleet, datetime.combine(last_day + timedelta(days=9), time(), tzinfo=UTC)) == ()
     with pytest.raises(InvalidInput, match="is not being deleted"):
         deprovisioning.advance(made.name)
 

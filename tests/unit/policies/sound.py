@@ -334,7 +334,7 @@ CELL: dict[str, tuple[str, dict[str, Any], bool]] = {
         {
             "policy": "tenantry-deprovisioner",
             "text": 'path "auth/token/accessors" {\n  capabilities = ["list", "sudo"]\n}\n'
-            'path "identity/entity/id/+" {\n  capabilities = ["delete"]\n}\n'
+            'path "identity/entity/id/+" {\n  capabilities = ["read", "delete"]\n}\n'
             'path "+/keys" {\n  capabilities = ["list"]\n}\n',
             "kubernetes_mount": "kubernetes",
         },
