@@ -18,7 +18,10 @@ from tenantry.tenancy.cell import Copies
 from tenantry.tenancy.spec import DeletionPolicy
 
 __all__ = [
+    "DELETE",
     "ERASING",
+    "INCARNATION",
+    "UNDELETE",
     "Decision",
     "Deletion",
     "DestroyedKey",
@@ -33,6 +36,14 @@ __all__ = [
     "retry_after",
     "unrecoverable_on",
 ]
+
+
+DELETE = "tenantry.dev/delete"
+"""Annotation of a Tenant that asks for its deletion; taken away within the grace period, it brings the tenant back."""
+UNDELETE = "tenantry.dev/undelete"
+"""Annotation of a Tenant object that was itself deleted: brings the tenant back, as an object made anew."""
+INCARNATION = "tenantry.dev/incarnation"
+"""Annotation of an object that was made anew for a living tenant; it names that tenant's incarnation."""
 
 
 class Step(StrEnum):
