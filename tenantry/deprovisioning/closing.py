@@ -5,13 +5,13 @@ Own database and cache servers (StatefulSets) go on: they hold data, and the fin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tenantry.engine.cluster import ApiError, Cluster, Kind, connect
 from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
 
-__all__ = ["close_workload", "replicas_of", "set_replicas", "still_open"]
+__all__ = ["close_workload", "reopen_workload", "replicas_of", "schedules_of", "still_open"]
 
 _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": "tenantry-deprovisioning"}
@@ -26,19 +26,33 @@ def replicas_of(namespace: str) -> dict[str, int]:
     }
 
 
+def schedules_of(namespace: str) -> tuple[str, ...]:
+    """Names of the CronJobs that are not suspended."""
+    return tuple(
+        str(one["metadata"]["name"])
+        for _, one in _all(connect({}), namespace, ("batch/v1", "CronJob"))
+        if not one["spec"].get("suspend")
+    )
+
+
 def close_workload(namespace: str) -> None:
     """Delete the Ingresses, stop the schedules and their running Jobs, scale every Deployment to zero."""
     cluster = connect({})
     for kind, one in _all(cluster, namespace, ("networking.k8s.io/v1", "Ingress")):
         _delete(cluster, kind, one)
-    for kind, one in _all(cluster, namespace, ("batch/v1", "CronJob")):
-        if not one["spec"].get("suspend"):
-            _patch(cluster, _path(kind, one), {"spec": {"suspend": True}})
+    _suspend(namespace, schedules_of(namespace), suspended=True)
     for kind, one in _all(cluster, namespace, ("batch/v1", "Job")):
         scheduled = any(owner["kind"] == "CronJob" for owner in one["metadata"].get("ownerReferences") or ())
         if scheduled and (one.get("status") or {}).get("active"):
             _delete(cluster, kind, one)
-    set_replicas(namespace, dict.fromkeys(replicas_of(namespace), 0))
+    _scale(namespace, dict.fromkeys(replicas_of(namespace), 0))
+
+
+def reopen_workload(namespace: str, *, replicas: Mapping[str, int], schedules: Sequence[str]) -> None:
+    """Undo `close_workload`, but for the Ingresses, which the stack makes again. The stack sends neither replicas nor
+    whether a schedule is suspended, so nobody else would."""
+    _suspend(namespace, schedules, suspended=False)
+    _scale(namespace, replicas)
 
 
 def still_open(namespace: str) -> tuple[str, ...]:
@@ -49,18 +63,20 @@ def still_open(namespace: str) -> tuple[str, ...]:
         running = (one.get("status") or {}).get("replicas", 0)
         if running or one["spec"].get("replicas", 1):
             found.append(f"deployment {one['metadata']['name']} with {running} pods")
-    found += [
-        f"cron job {one['metadata']['name']}"
-        for _, one in _all(cluster, namespace, ("batch/v1", "CronJob"))
-        if not one["spec"].get("suspend")
-    ]
-    return tuple(found)
+    return (*found, *(f"schedule {name}" for name in schedules_of(namespace)))
 
 
 _INGRESS = ("networking.k8s.io/v1", "Ingress")
 
 
-def set_replicas(namespace: str, replicas: Mapping[str, int]) -> None:
+def _suspend(namespace: str, schedules: Sequence[str], *, suspended: bool) -> None:
+    cluster = connect({})
+    for kind, one in _all(cluster, namespace, ("batch/v1", "CronJob")):
+        if one["metadata"]["name"] in schedules and bool(one["spec"].get("suspend")) is not suspended:
+            _patch(cluster, _path(kind, one), {"spec": {"suspend": suspended}})
+
+
+def _scale(namespace: str, replicas: Mapping[str, int]) -> None:
     """Scale Deployments through their scale subresource; one that is gone is passed over."""
     cluster = connect({})
     for kind, one in _all(cluster, namespace, ("apps/v1", "Deployment")):

@@ -16,7 +16,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tenantry.deprovisioning.certificate import publish, sign
-from tenantry.deprovisioning.closing import close_workload, replicas_of, set_replicas, still_open
+from tenantry.deprovisioning.closing import close_workload, reopen_workload, replicas_of, schedules_of, still_open
 from tenantry.deprovisioning.erasing import STEPS, Erasing
 from tenantry.deprovisioning.saving import final_backup
 from tenantry.deprovisioning.surveying import keys_of, survey
@@ -126,7 +126,7 @@ class Deprovisioning:
             )
             if applied.error is not None:
                 raise applied.error
-            set_replicas(deletion.namespace, deletion.replicas or {})
+            reopen_workload(deletion.namespace, replicas=deletion.replicas or {}, schedules=deletion.schedules)
             self._fleet.deletions.close(deletion)
 
     def spec_of(self, record: Record) -> TenantSpec:
@@ -205,7 +205,11 @@ class Deprovisioning:
 
     def _close(self, deletion: Deletion) -> Deletion:
         if deletion.replicas is None:
-            deletion = self._noted(deletion.model_copy(update={"replicas": replicas_of(deletion.namespace)}))
+            standing = {
+                "replicas": replicas_of(deletion.namespace),
+                "schedules": schedules_of(deletion.namespace),
+            }
+            deletion = self._noted(deletion.model_copy(update=standing))
         close_workload(deletion.namespace)
         left = Retrying(
             retry=retry_if_result(bool),

@@ -15,6 +15,7 @@ from tenantry.engine.storage import make_folder, storage_error, write_atomically
 from tenantry.fleet.operations import Operations
 from tenantry.tenancy.deletion import Deletion, Tombstone
 from tenantry.tenancy.errors import Locked, StateCorrupt
+from tenantry.tenancy.naming import tenant_of_namespace
 
 __all__ = ["KIND", "Deletions"]
 
@@ -55,10 +56,15 @@ class Deletions:
 
     def get(self, name: str) -> Deletion | None:
         """The deletion of the tenant that has this name now."""
-        return next((one for one in self.all() if one.name == name), None)
+        # By the folder's name first: another tenant's damaged journal is not this one's trouble.
+        paths = (path for path in self._journals() if _is_of(path.parent.name, name))
+        return next((_read(path, Deletion) for path in paths), None)
 
     def all(self) -> tuple[Deletion, ...]:
-        return tuple(_read(path, Deletion) for path in sorted(self._open.glob(f"*/{KIND}.json")))
+        return tuple(_read(path, Deletion) for path in self._journals())
+
+    def _journals(self) -> list[Path]:
+        return sorted(self._open.glob(f"*/{KIND}.json"))
 
     def put(self, deletion: Deletion) -> None:
         self._operations(deletion).put(KIND, deletion.model_dump(mode="json"))
@@ -84,8 +90,14 @@ class Deletions:
 
     def tombstones(self, name: str | None = None) -> tuple[Tombstone, ...]:
         """All of them, or those of the lives of one name; oldest first."""
-        found = (_read(path, Tombstone) for path in self._tombstones.glob("*.json"))
-        return tuple(sorted((one for one in found if name in (None, one.name)), key=lambda one: one.erased_at))
+        paths = self._tombstones.glob("*.json")
+        found = (_read(path, Tombstone) for path in paths if name is None or _is_of(path.stem, name))
+        return tuple(sorted(found, key=lambda one: one.erased_at))
+
+
+def _is_of(namespace: str, name: str) -> bool:
+    whose = tenant_of_namespace(namespace)
+    return whose is not None and whose[0] == name
 
 
 def _write(path: Path, content: BaseModel) -> None:

@@ -122,8 +122,12 @@ class Retained(_Model):
 
 
 class Deletion(_Model):
-    """The journal of one deletion. due_at: end of the grace period. replicas: by Deployment, as they were before the
-    workload was closed; None: not looked at yet. erasing_since: when the first step of `ERASING` began."""
+    """The journal of one deletion.
+
+    due_at: end of the grace period. replicas: by Deployment, as they were before the workload was closed; None: not
+    looked at yet. schedules: the CronJobs that were not suspended then. erasing_since: when the first step of `ERASING`
+    began.
+    """
 
     name: str
     incarnation: str
@@ -134,6 +138,7 @@ class Deletion(_Model):
     requested_by: str
     due_at: AwareDatetime
     replicas: dict[str, int] | None = None
+    schedules: tuple[str, ...] = ()
     cancelled_at: AwareDatetime | None = None
     erasing_since: AwareDatetime | None = None
     done: dict[Step, AwareDatetime] = Field(default_factory=dict)

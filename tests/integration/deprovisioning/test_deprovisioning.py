@@ -16,7 +16,7 @@ from tenantry.backup.settings import Settings
 from tenantry.backup.surroundings import surroundings
 from tenantry.deprovisioning import Certificate, Deprovisioning, age_out, check_certificate
 from tenantry.deprovisioning.certificate import public_keys
-from tenantry.deprovisioning.closing import replicas_of
+from tenantry.deprovisioning.closing import replicas_of, schedules_of
 from tenantry.engine.interface import Op
 from tenantry.fleet import Fleet
 from tenantry.tenancy.deletion import Step
@@ -134,11 +134,15 @@ def test_undelete_brings_the_same_tenant_back(
 ) -> None:
     made = make(environment="staging", policy="backup-then-delete")
     before = replicas_of(made.names.namespace)
+    schedules = schedules_of(made.names.namespace)
     assert any(before.values())
+    assert schedules
     deprovisioning.request(made.name, by="tests")
     deprovisioning.advance(made.name)
+    assert schedules_of(made.names.namespace) == ()
     deprovisioning.cancel(made.name)
     assert replicas_of(made.names.namespace) == before
+    assert schedules_of(made.names.namespace) == schedules
     assert fleet.deletions.get(made.name) is None
     file = parse_tenant(made.text, source="tenant.yaml")
     (spec,) = fleet.resolve_all([file])

@@ -10,10 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hvac
 import kubernetes.client
 import pytest
 import redis
+import requests
 import urllib3
+from hvac.exceptions import Forbidden
 
 from tenantry.deprovisioning import Deprovisioning
 from tenantry.deprovisioning.deprovisioning import LeftOver
@@ -338,3 +341,31 @@ def test_a_tenants_token_is_revoked_and_its_identity_gone(
     accessors = systems.openbao.list("auth/token/accessors")["data"]["keys"]
     assert login["accessor"] not in accessors
     assert systems.openbao.read(f"identity/entity/id/{login['entity_id']}") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "kv/data/tenants/t-acme-abcd2345/app"),
+        ("post", "kv/data/tenants/t-acme-abcd2345/app"),
+        ("get", "database/static-creds/t-acme-abcd2345-a"),
+        ("get", "database/config/shared"),
+        ("post", "transit/decrypt/t-acme-abcd2345"),
+        ("delete", "transit/keys/tenantry-certificates"),
+        ("get", "transit/export/signing-key/tenantry-certificates"),
+        ("post", "sys/policies/acl/tenantry-deprovisioner"),
+        ("post", "auth/kubernetes/role/deprovisioner"),
+        ("post", "auth/token/create"),
+        ("post", "identity/entity"),
+        ("put", "sys/leases/revoke"),
+        ("get", "cell/data/1"),
+    ],
+)
+def test_who_deletes_reads_no_secret_and_changes_nobodys_rights(systems: Systems, method: str, path: str) -> None:
+    body = {} if method == "get" else {"json": {}}
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = systems.platform.environment()["VAULT_CACERT"]
+        client = hvac.Client(url=systems.openbao.url, token=systems.fleet.deprovisioner.token(), session=session)
+        with pytest.raises(Forbidden):
+            client.adapter.request(method, f"/v1/{path}", **body)
