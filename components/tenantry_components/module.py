@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from tenantry.tenancy.scaling import by_cpu
 from tenantry.tenancy.spec import ModuleKind, ModuleSpec, ScheduledTask, StorageSpec, TenantSpec
 from tenantry_components.manifest import Manifest, metadata, selector
 from tenantry_components.pod import pod_template
@@ -41,7 +42,7 @@ def module_manifests(spec: TenantSpec, module: ModuleSpec, annotations: Mapping[
     if module.kind is ModuleKind.SCHEDULED:
         return tuple(cron_job(spec, module, task) for task in module.tasks)
     manifests = [deployment(spec, module, annotations)]
-    if module.replicas_max > 1:
+    if by_cpu(spec, module):
         manifests.append(autoscaler(spec, module))
     if module.replicas_min > 1:
         manifests.append(disruption_budget(spec, module))

@@ -7,8 +7,7 @@ OpenBao: the key that opens them is in no volume.
 
 from __future__ import annotations
 
-from tenantry.tenancy.quota import CACHE_OVERHEAD_MIB, server_footprint
-from tenantry.tenancy.resolving import CACHE_CPU_M
+from tenantry.tenancy.quota import CACHE_CPU_M, CACHE_OVERHEAD_MIB, server_footprint
 from tenantry.tenancy.spec import Configuration, TenantSpec
 from tenantry_components.agent import (
     agent_container,

@@ -195,6 +195,8 @@ class CellSpec(_Model):
     cache: Cache
     messaging: Messaging
     egress: Egress
+    operator: bool = False
+    """Whether an operator runs for the cell: it then owns what follows the load, which an autoscaler does otherwise."""
     backups: Backups
     copies: Copies = Copies()
     monitoring: Monitoring = Monitoring()

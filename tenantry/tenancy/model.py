@@ -14,10 +14,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from tenantry.tenancy.campaigns import never_comes
 from tenantry.tenancy.naming import NAME_LENGTH, NAME_PATTERN
 from tenantry.tenancy.quantity import Cpu, Mebibytes
 from tenantry.tenancy.spec import DatabaseTier, DeletionPolicy, Environment
-from tenantry.tenancy.window import parse_window
+from tenantry.tenancy.window import check_zone, parse_window
 
 __all__ = [
     "Backup",
@@ -226,6 +227,74 @@ class Backup(Fields):
     """false only in environments that allow it (test)."""
 
 
+def _cron(value: str) -> str:
+    if len(value.split()) != 5 or never_comes(value):
+        raise PydanticCustomError(
+            "cron",
+            "{given} is no time that ever comes",
+            {"given": repr(value), "hint": "minute hour day month weekday, such as 0 8 * * FRI"},
+        )
+    return value
+
+
+def _zone(value: str) -> str:
+    return check_zone(value)
+
+
+Cron = Annotated[str, AfterValidator(_cron), Field(max_length=100)]
+
+
+class ScheduledReplicas(Fields):
+    """Replicas of one module during a campaign."""
+
+    least: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None
+    """At least so many, within the module's maximum."""
+    most: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None
+    """At most so many; 0 switches it off for the time."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ScheduledReplicas:
+        if self.least is None and self.most is None:
+            raise PydanticCustomError("campaign", "neither least nor most is given", {"hint": "write one of them"})
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise PydanticCustomError("campaign", "least is larger than most", {"hint": f"write most: {self.least}"})
+        return self
+
+
+class CalendarEntry(Fields):
+    """A campaign, or a time off season: what modules have at that time."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+    """Your name for it, unique in this file."""
+    start: Cron
+    """When it begins, as a cron expression in local time: `0 8 * * FRI`."""
+    end: Cron
+    """When it ends, likewise."""
+    time_zone: Annotated[str, AfterValidator(_zone)] = "Etc/UTC"
+    """IANA name such as Europe/Berlin."""
+    first_day: date | None = None
+    """It does not count before this day."""
+    last_day: date | None = None
+    """It does not count after this day."""
+    modules: Annotated[dict[str, ScheduledReplicas], Field(min_length=1)]
+    """By module name."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> CalendarEntry:
+        if self.first_day is not None and self.last_day is not None and self.first_day > self.last_day:
+            raise PydanticCustomError("campaign", "firstDay is after lastDay", {"hint": "swap them"})
+        return self
+
+
+class Scaling(Fields):
+    """How the tenant follows its load, within the plan."""
+
+    calendar: Annotated[tuple[CalendarEntry, ...], Field(max_length=100)] = ()
+    """Times at which more, or less, is needed than measured."""
+    idle: Literal["minimum", "zero"] = "minimum"
+    """What modules that work off messages have while there are none: the plan's minimum, or nothing."""
+
+
 class TenantFields(Fields):
     """What the tenant wants; everything optional is decided by plan, environment and catalogue when left out."""
 
@@ -267,6 +336,8 @@ class TenantFields(Fields):
     """Days between the wish to delete and the deletion; at least the environment's minimum."""
     backup: Backup = Backup()
     """Scheduled backups."""
+    scaling: Scaling = Scaling()
+    """Campaigns and idle times."""
 
 
 class Tenant(Fields):

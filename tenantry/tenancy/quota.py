@@ -10,18 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, QuotaSpec, StorageSpec
+from tenantry.tenancy.spec import (
+    CacheSpec,
+    DatabaseSpec,
+    DatabaseTier,
+    ModuleKind,
+    ModuleSpec,
+    QuotaSpec,
+    StorageSpec,
+)
 
 __all__ = [
     "AGENT",
     "BACKUP",
+    "CACHE_CPU_M",
     "CACHE_OVERHEAD_MIB",
     "Footprint",
     "connections_needed",
+    "footprint_of",
     "footprints",
     "peak_pods",
     "quota_of",
     "server_footprint",
+    "standing_footprint",
+    "standing_pods",
 ]
 
 
@@ -64,6 +76,9 @@ BACKUP = Footprint(
 )
 """The backup job's own container."""
 
+CACHE_CPU_M = 100
+"""Request of a Redis of its own."""
+
 CACHE_OVERHEAD_MIB = 64
 """What a Redis of its own needs above its data: buffers, and the copy while it saves."""
 
@@ -90,8 +105,8 @@ def peak_pods(module: ModuleSpec) -> int:
     return module.replicas_max + 1
 
 
-def footprints(module: ModuleSpec) -> Footprint:
-    """All pods of a module at its peak, agents included."""
+def footprint_of(module: ModuleSpec) -> Footprint:
+    """One pod of a module, its agent included."""
     own = Footprint(
         cpu_request_m=module.cpu_request_m,
         cpu_limit_m=module.cpu_limit_m,
@@ -99,7 +114,12 @@ def footprints(module: ModuleSpec) -> Footprint:
         memory_limit_mib=module.memory_limit_mib,
         ephemeral_mib=module.scratch_mib,
     )
-    return (own + AGENT).times(peak_pods(module))
+    return own + AGENT
+
+
+def footprints(module: ModuleSpec) -> Footprint:
+    """All pods of a module at its peak, agents included."""
+    return footprint_of(module).times(peak_pods(module))
 
 
 def connections_needed(modules: Iterable[ModuleSpec]) -> int:
@@ -107,22 +127,38 @@ def connections_needed(modules: Iterable[ModuleSpec]) -> int:
     return sum(peak_pods(module) * module.database_connections for module in modules)
 
 
+def standing_footprint(database: DatabaseSpec, cache: CacheSpec, backup: bool) -> Footprint:
+    """What a tenant takes besides its modules: servers of its own and the backup, each with its agent."""
+    return sum((one + AGENT for one in _standing(database, cache, backup)), NOTHING)
+
+
+def standing_pods(database: DatabaseSpec, cache: CacheSpec, backup: bool) -> int:
+    return len(_standing(database, cache, backup))
+
+
+def _standing(database: DatabaseSpec, cache: CacheSpec, backup: bool) -> list[Footprint]:
+    found = []
+    if database.tier is DatabaseTier.DEDICATED:
+        found.append(server_footprint(cpu_m=database.cpu_m, memory_mib=database.memory_mib))
+    if cache.dedicated:
+        found.append(server_footprint(cpu_m=CACHE_CPU_M, memory_mib=cache.memory_mib + CACHE_OVERHEAD_MIB))
+    if backup:
+        found.append(BACKUP)
+    return found
+
+
 def quota_of(
     modules: Sequence[ModuleSpec],
     storage: Sequence[StorageSpec],
     *,
-    servers: Sequence[Footprint] = (),
-    server_storage_mib: Sequence[int] = (),
+    database: DatabaseSpec,
+    cache: CacheSpec,
     backup: bool,
 ) -> QuotaSpec:
-    """The namespace's quota. servers: own database and cache; server_storage_mib: their volumes."""
-    total = sum((footprints(module) for module in modules), NOTHING)
-    pods = sum(peak_pods(module) for module in modules) + len(servers)
-    for server in servers:
-        total += server + AGENT
-    if backup:
-        total += BACKUP + AGENT
-        pods += 1
+    """The namespace's quota: every module at its peak, servers of its own with their volumes, the backup."""
+    total = sum((footprints(module) for module in modules), standing_footprint(database, cache, backup))
+    pods = sum(peak_pods(module) for module in modules) + standing_pods(database, cache, backup)
+    server_storage_mib = [database.storage_mib] if database.tier is DatabaseTier.DEDICATED else []
     return QuotaSpec(
         cpu_request_m=total.cpu_request_m,
         cpu_limit_m=total.cpu_limit_m,

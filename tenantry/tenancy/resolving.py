@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tenantry.tenancy.campaigns import Campaign, CampaignReplicas
 from tenantry.tenancy.catalogue import Catalogue, WorkloadEntry
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.choosing import (
@@ -32,7 +33,7 @@ from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.naming import names
 from tenantry.tenancy.placeholders import fill
 from tenantry.tenancy.plans import Plan
-from tenantry.tenancy.quota import CACHE_OVERHEAD_MIB, connections_needed, quota_of, server_footprint
+from tenantry.tenancy.quota import connections_needed, quota_of
 from tenantry.tenancy.rules import (
     check_ceiling,
     check_connections,
@@ -41,6 +42,7 @@ from tenantry.tenancy.rules import (
     check_life,
     check_limits,
     check_placement,
+    check_scaling,
 )
 from tenantry.tenancy.sizing import module_specs
 from tenantry.tenancy.spec import (
@@ -49,12 +51,12 @@ from tenantry.tenancy.spec import (
     CacheSpec,
     Configuration,
     DatabaseSpec,
-    DatabaseTier,
     IntegrationSpec,
     LimitSpec,
     MessagingSpec,
     ModuleSpec,
     Names,
+    ScalingSpec,
     StorageSpec,
     TenantSpec,
     WorkloadSpec,
@@ -64,7 +66,6 @@ from tenantry.tenancy.workload import ReleaseFields
 __all__ = ["fingerprint", "resolve"]
 
 BACKUP_CONNECTIONS = 1
-CACHE_CPU_M = 100
 
 
 def resolve(
@@ -124,16 +125,13 @@ def resolve(
     modules = module_specs(
         tenant, entry.workload, plan, environment, plans=catalogue.plans, values=values, findings=findings
     )
+    check_scaling(tenant, entry.workload, findings)
     storage = _storage(entry, plan, modules)
-    own_database = database.tier is DatabaseTier.DEDICATED
-    servers = [server_footprint(cpu_m=database.cpu_m, memory_mib=database.memory_mib)] if own_database else []
-    if cache.dedicated:
-        servers.append(server_footprint(cpu_m=CACHE_CPU_M, memory_mib=cache.memory_mib + CACHE_OVERHEAD_MIB))
     quota = quota_of(
         modules,
         storage,
-        servers=servers,
-        server_storage_mib=[database.storage_mib] if own_database else [],
+        database=database,
+        cache=cache,
         backup=wanted.backup.enabled,
     )
     if len(findings) == earlier:  # a module beyond its own bounds would only be blamed a second time
@@ -178,6 +176,7 @@ def resolve(
         expires_on=None if wanted.expires_on is None else wanted.expires_on.isoformat(),
         deletion_policy=wanted.deletion_policy or environment.spec.deletion_policies[0],
         grace_days=environment.spec.grace_days_default if wanted.grace_days is None else wanted.grace_days,
+        scaling=_scaling(tenant),
         cell=cell,
     )
 
@@ -200,6 +199,28 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_canonical(one) for one in value]
     return value
+
+
+def _scaling(tenant: Tenant) -> ScalingSpec:
+    wanted = tenant.spec.scaling
+    return ScalingSpec(
+        idle_to_zero=wanted.idle == "zero",
+        calendar=tuple(
+            Campaign(
+                name=one.name,
+                start=one.start,
+                end=one.end,
+                zone=one.time_zone,
+                first_day=None if one.first_day is None else one.first_day.isoformat(),
+                last_day=None if one.last_day is None else one.last_day.isoformat(),
+                modules=tuple(
+                    CampaignReplicas(module=name, least=said.least, most=said.most)
+                    for name, said in sorted(one.modules.items())
+                ),
+            )
+            for one in wanted.calendar
+        ),
+    )
 
 
 def _limits(tenant: Tenant, plan: Plan) -> LimitSpec:

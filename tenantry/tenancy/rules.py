@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.document import did_you_mean
 from tenantry.tenancy.findings import Findings
 from tenantry.tenancy.hosts import integration_refusal, public_host_refusal
 from tenantry.tenancy.model import ModuleOverride, Placement, Tenant
 from tenantry.tenancy.plans import EnvironmentClass, Plan
 from tenantry.tenancy.quantity import cpu_text, mebibytes_text
 from tenantry.tenancy.quota import footprints, peak_pods
-from tenantry.tenancy.spec import DatabaseSpec, DatabaseTier, ModuleSpec, QuotaSpec
+from tenantry.tenancy.spec import DatabaseSpec, DatabaseTier, ModuleKind, ModuleSpec, QuotaSpec
+from tenantry.tenancy.workload import Workload
 
 __all__ = [
     "check_ceiling",
@@ -23,6 +25,7 @@ __all__ = [
     "check_life",
     "check_limits",
     "check_placement",
+    "check_scaling",
 ]
 
 _CREDENTIALS = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(/[a-z0-9][a-z0-9_-]{0,60}){0,4}")
@@ -195,6 +198,25 @@ def _blamed(tenant: Tenant, modules: Sequence[ModuleSpec], what: str) -> tuple[s
     preferred = {"CPU": ("cpu", "replicas"), "memory": ("memory", "replicas")}.get(what, ("replicas",))
     field = next((name for name in preferred if given[name] is not None), None)
     return ("spec", "modules", worst.name, *((field,) if field else ()))
+
+
+def check_scaling(tenant: Tenant, workload: Workload, findings: Findings) -> None:
+    """Campaigns have names of their own and speak of modules that have replicas."""
+    scaling = [one.name for one in workload.spec.modules if one.kind in (ModuleKind.SERVICE, ModuleKind.WORKER)]
+    seen: set[str] = set()
+    for index, campaign in enumerate(tenant.spec.scaling.calendar):
+        at = ("spec", "scaling", "calendar", index)
+        if campaign.name in seen:
+            findings.add((*at, "name"), f"campaign {campaign.name} stands here twice", hint="rename one")
+        seen.add(campaign.name)
+        for name in campaign.modules:
+            if name not in scaling:
+                findings.add(
+                    (*at, "modules", name),
+                    f"workload {workload.name} has no module {name} with replicas",
+                    hint=did_you_mean(name, scaling, what="modules"),
+                    at_key=True,
+                )
 
 
 def check_connections(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tenantry.tenancy.document import did_you_mean
 from tenantry.tenancy.findings import Findings
@@ -10,8 +10,8 @@ from tenantry.tenancy.model import ModuleOverride, Tenant
 from tenantry.tenancy.placeholders import fill
 from tenantry.tenancy.plans import EnvironmentClass, Plan
 from tenantry.tenancy.quantity import cpu_text, mebibytes_text
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, Probe, ScheduledTask
-from tenantry.tenancy.workload import ModuleFields, ProbeFields, Workload
+from tenantry.tenancy.spec import MessagingKind, ModuleKind, ModuleSpec, Probe, ScalingSource, ScheduledTask
+from tenantry.tenancy.workload import ModuleFields, ProbeFields, SourceFields, Workload
 
 __all__ = ["module_specs"]
 
@@ -123,6 +123,7 @@ def _sized(
     cpu = size.cpu if override.cpu is None else override.cpu
     memory = size.memory if override.memory is None else override.memory
     variables = {**workload.spec.environment, **module.environment}
+    scaling = module.scaling
     return ModuleSpec(
         name=module.name,
         title=module.title,
@@ -161,6 +162,24 @@ def _sized(
         stop_grace_s=module.stop_grace_s,
         run_before=module.run_before,
         group=module.group,
+        sources=() if scaling is None else _sources(scaling.sources, plan),
+        raise_after_s=0 if scaling is None else scaling.raise_after_s,
+        lower_after_s=300 if scaling is None else scaling.lower_after_s,
+    )
+
+
+def _sources(sources: Iterable[SourceFields], plan: Plan) -> tuple[ScalingSource, ...]:
+    """Those that the tenant has: without RabbitMQ, a queue is a table of its own schema."""
+    has_queues = plan.spec.messaging.kind is MessagingKind.RABBITMQ
+    return tuple(
+        ScalingSource(
+            name=one.name,
+            queue=one.queue if has_queues else None,
+            query=None if has_queues and one.queue is not None else one.query,
+            per_replica=one.per_replica,
+        )
+        for one in sources
+        if (one.queue is not None and has_queues) or one.query is not None
     )
 
 

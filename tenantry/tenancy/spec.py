@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tenantry.tenancy.campaigns import Campaign
 from tenantry.tenancy.cell import Cell
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Probe",
     "QuotaSpec",
     "Reach",
+    "ScalingSource",
+    "ScalingSpec",
     "ScheduledTask",
     "StorageSpec",
     "TenantSpec",
@@ -135,6 +138,26 @@ class ScheduledTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingSource:
+    """Something that a module has to work off. One of queue and query is set: a queue of the tenant's virtual host,
+    or one SELECT of one number in the tenant's schema."""
+
+    name: str
+    queue: str | None
+    query: str | None
+    per_replica: int
+    """How much of it one replica may have before another is worth its while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingSpec:
+    """What the tenant says about its load. idle_to_zero: modules that are measured stop while they have nothing to do."""
+
+    calendar: tuple[Campaign, ...] = ()
+    idle_to_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleSpec:
     name: str
     title: str
@@ -171,6 +194,11 @@ class ModuleSpec:
     """task only: must succeed before the other modules roll (install, migrate)."""
     group: str = ""
     """The function that it belongs to (`messaging` for each of its workers); for display and selection."""
+    sources: tuple[ScalingSource, ...] = ()
+    """What says how many replicas are needed; () for CPU alone."""
+    raise_after_s: int = 0
+    lower_after_s: int = 300
+    """How long demand must be higher, or lower, before the replicas follow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +362,7 @@ class TenantSpec:
     deletion_policy: DeletionPolicy
     grace_days: int
     cell: Cell
+    scaling: ScalingSpec = ScalingSpec()
 
     @property
     def labels(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from tenantry.tenancy.document import did_you_mean
 
-__all__ = ["DAYS", "Window", "parse_window"]
+__all__ = ["DAYS", "Window", "check_zone", "parse_window"]
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
@@ -45,12 +45,15 @@ def parse_window(text: str) -> Window:
     start, end = _time(found["start"]), _time(found["end"])
     if start == end:
         raise _error("the window is empty: it ends when it starts", "leave maintenanceWindow out for any time")
-    if found["zone"] not in _zones():
-        raise _error(
-            f"{found['zone']!r} is not a time zone",
-            _zone_hint(found["zone"]),
-        )
+    check_zone(found["zone"])
     return Window(days=tuple(sorted(DAYS.index(day) for day in days)), start=start, end=end, zone=found["zone"])
+
+
+def check_zone(zone: str) -> str:
+    """The name itself. Raises PydanticCustomError for one that the IANA database does not have."""
+    if zone not in _zones():
+        raise _error(f"{zone!r} is not a time zone", _zone_hint(zone))
+    return zone
 
 
 @cache

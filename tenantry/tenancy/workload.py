@@ -23,7 +23,9 @@ __all__ = [
     "ModuleFields",
     "ProbeFields",
     "ReleaseFields",
+    "ScalingFields",
     "SizeFields",
+    "SourceFields",
     "StorageFields",
     "TaskFields",
     "Workload",
@@ -34,6 +36,7 @@ Label = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,28}[a-z0-9])?$")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Query = Annotated[str, Field(pattern=r"^(?i:select)\s[^;]+$", max_length=2000)]
 Schedule = Annotated[str, Field(pattern=r"^(\S+ ){4}\S+$")]
 
 
@@ -93,6 +96,34 @@ class SizeFields(Fields):
         return self
 
 
+class SourceFields(Fields):
+    """Something that a module has to work off, as a number that the operator reads."""
+
+    name: Label
+    queue: FileName | None = None
+    """Name of a RabbitMQ queue: counts its messages, waiting and taken. Used where the tenant's plan has RabbitMQ."""
+    query: Query | None = None
+    """One SELECT of one number, run in the tenant's schema by an account that may only read. With `queue`: used where
+    the tenant's messages are kept in its database."""
+    per_replica: Positive
+    """How much of it one replica may have."""
+
+    @model_validator(mode="after")
+    def _something(self) -> SourceFields:
+        if self.queue is None and self.query is None:
+            raise PydanticCustomError("source", "a source has a queue, a query or both", {"hint": None})
+        return self
+
+
+class ScalingFields(Fields):
+    """How a module follows its load. Without it: by CPU alone."""
+
+    sources: Annotated[tuple[SourceFields, ...], Field(min_length=1)]
+    """The one that asks for most counts."""
+    raise_after_s: Annotated[int, Field(ge=0, le=3600, strict=True)] = 0
+    lower_after_s: Annotated[int, Field(ge=0, le=86_400, strict=True)] = 300
+
+
 class ModuleFields(Fields):
     name: Label
     title: str
@@ -122,6 +153,7 @@ class ModuleFields(Fields):
     """Per replica (per run of a task)."""
     stop_grace_s: Positive = 30
     run_before: Flag = False
+    scaling: ScalingFields | None = None
 
     @model_validator(mode="after")
     def _fits_kind(self) -> ModuleFields:
@@ -145,6 +177,8 @@ class ModuleFields(Fields):
             refuse("a scheduled module or a task has one replica")
         if self.kind in (ModuleKind.SERVICE, ModuleKind.WORKER) and self.readiness is None and self.liveness is None:
             refuse("a service or worker needs a probe")
+        if self.scaling is not None and self.kind is not ModuleKind.WORKER:
+            refuse("only a worker follows its load by sources; a service does by CPU")
         if len({task.name for task in self.tasks}) != len(self.tasks):
             refuse("two tasks share a name")
         return self

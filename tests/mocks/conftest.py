@@ -144,6 +144,19 @@ def tenant(name: str = "acme", incarnation: str = "abcdefgh") -> TenantSpec:
         writable_paths=("/tmp", "/app/var"),
         alerts=(),
     )
+    database = DatabaseSpec(
+        tier=DatabaseTier.SHARED,
+        host="mariadb.data.svc",
+        port=3306,
+        storage_mib=2048,
+        connections=20,
+        engine_version="10.11",
+        cpu_m=0,
+        memory_mib=0,
+        instance_class=None,
+        rotation_days=7,
+    )
+    cache = CacheSpec(dedicated=False, host="redis.data.svc", port=6379, memory_mib=64)
     return TenantSpec(
         name=name,
         incarnation=incarnation,
@@ -157,24 +170,13 @@ def tenant(name: str = "acme", incarnation: str = "abcdefgh") -> TenantSpec:
         hosts=(f"{name}.example.org",),
         names=derived,
         workload=workload,
-        database=DatabaseSpec(
-            tier=DatabaseTier.SHARED,
-            host="mariadb.data.svc",
-            port=3306,
-            storage_mib=2048,
-            connections=20,
-            engine_version="10.11",
-            cpu_m=0,
-            memory_mib=0,
-            instance_class=None,
-            rotation_days=7,
-        ),
-        cache=CacheSpec(dedicated=False, host="redis.data.svc", port=6379, memory_mib=64),
+        database=database,
+        cache=cache,
         messaging=MessagingSpec(
             kind=MessagingKind.RABBITMQ, host="rabbitmq.data.svc", port=5671, max_queues=20, max_connections=20
         ),
         integrations=(IntegrationSpec(name="crm", kind="crm", host="api.crm.example.com", port=443, credentials=None),),
-        quota=quota_of(modules, storage, backup=True),
+        quota=quota_of(modules, storage, database=database, cache=cache, backup=True),
         limits=LimitSpec(contacts=1000, messages_per_month=1000, api_requests_per_minute=60),
         backup=BackupSpec(
             enabled=True, schedule="30 2 * * *", keep_daily=7, keep_weekly=4, keep_monthly=6, deadline_s=3600

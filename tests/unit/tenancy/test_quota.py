@@ -7,11 +7,39 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.tenancy.quota import AGENT, BACKUP, connections_needed, peak_pods, quota_of, server_footprint
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, StorageSpec
+from tenantry.tenancy.quota import AGENT, BACKUP, connections_needed, peak_pods
+from tenantry.tenancy.quota import quota_of as real_quota_of
+from tenantry.tenancy.spec import (
+    CacheSpec,
+    DatabaseSpec,
+    DatabaseTier,
+    ModuleKind,
+    ModuleSpec,
+    QuotaSpec,
+    StorageSpec,
+)
 from tests.unit.strategies import modules, storage
 
 FLEETS = st.lists(modules(), max_size=8)
+CACHE = CacheSpec(dedicated=False, host="cache", port=6379, memory_mib=64)
+SHARED = DatabaseSpec(
+    tier=DatabaseTier.SHARED,
+    host="database",
+    port=3306,
+    storage_mib=1024,
+    connections=100,
+    engine_version="10.11",
+    cpu_m=0,
+    memory_mib=0,
+    instance_class=None,
+    rotation_days=30,
+)
+
+
+def quota_of(
+    fleet: list[ModuleSpec], volumes: list[StorageSpec], *, backup: bool, database: DatabaseSpec = SHARED
+) -> QuotaSpec:
+    return real_quota_of(fleet, volumes, database=database, cache=CACHE, backup=backup)
 
 
 @given(FLEETS, st.booleans())
@@ -50,8 +78,8 @@ def test_one_more_module_never_lowers_a_quota(
 @given(FLEETS, st.integers(100, 4000), st.integers(128, 8192), st.integers(1, 100_000))
 def test_own_servers_and_their_volumes_count(fleet: list[ModuleSpec], cpu: int, memory: int, volume: int) -> None:
     without = quota_of(fleet, [], backup=False)
-    server = server_footprint(cpu_m=cpu, memory_mib=memory)
-    quota = quota_of(fleet, [], servers=[server], server_storage_mib=[volume], backup=False)
+    own = dataclasses.replace(SHARED, tier=DatabaseTier.DEDICATED, cpu_m=cpu, memory_mib=memory, storage_mib=volume)
+    quota = quota_of(fleet, [], database=own, backup=False)
     assert quota.memory_request_mib - without.memory_request_mib == memory + AGENT.memory_request_mib
     assert (quota.storage_mib, quota.volumes, quota.pods) == (volume, 1, without.pods + 1)
 
