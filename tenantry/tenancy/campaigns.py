@@ -1,7 +1,7 @@
 """Campaigns of a tenant's calendar: from when to when, in the customer's own time zone. Pure.
 
-A campaign begins at each time of its cron expression `start` and ends at the next time of `end`, both local times of its
-zone, so that "Friday 8 o'clock" stays that when the clocks change.
+A campaign begins at each time of its cron expression `start` and ends at the next time of `end`, both local times of
+its zone, so that "Friday 8 o'clock" stays that when the clocks change.
 """
 
 from __future__ import annotations

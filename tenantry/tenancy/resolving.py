@@ -125,7 +125,7 @@ def resolve(
     modules = module_specs(
         tenant, entry.workload, plan, environment, plans=catalogue.plans, values=values, findings=findings
     )
-    check_scaling(tenant, entry.workload, findings)
+    check_scaling(tenant, entry.workload, cell, findings)
     storage = _storage(entry, plan, modules)
     quota = quota_of(
         modules,

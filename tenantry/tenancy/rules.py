@@ -200,8 +200,15 @@ def _blamed(tenant: Tenant, modules: Sequence[ModuleSpec], what: str) -> tuple[s
     return ("spec", "modules", worst.name, *((field,) if field else ()))
 
 
-def check_scaling(tenant: Tenant, workload: Workload, findings: Findings) -> None:
-    """Campaigns have names of their own and speak of modules that have replicas."""
+def check_scaling(tenant: Tenant, workload: Workload, cell: Cell, findings: Findings) -> None:
+    """Campaigns have names of their own and speak of modules that have replicas; somebody must follow them."""
+    for name, given in (("calendar", tenant.spec.scaling.calendar), ("idle", tenant.spec.scaling.idle == "zero")):
+        if given and not cell.spec.operator:
+            findings.add(
+                ("spec", "scaling", name),
+                f"cell {cell.metadata.name} has no operator that would follow {name}",
+                hint="leave it out, or choose a cell whose file says operator: true",
+            )
     scaling = [one.name for one in workload.spec.modules if one.kind in (ModuleKind.SERVICE, ModuleKind.WORKER)]
     seen: set[str] = set()
     for index, campaign in enumerate(tenant.spec.scaling.calendar):

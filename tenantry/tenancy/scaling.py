@@ -1,9 +1,9 @@
 """How many replicas each module of a tenant should have, and why. Pure.
 
-Measured demand (messages that wait, rows that a query of the catalogue counts) is steadied: it raises a module only when
-it was there for all of `raise_after`, and lowers it only when it stayed low for all of `lower_after`. What people decide
-(the plan's minimum, the calendar, a number set by hand) counts at once. The result is capped by the module's maximum,
-the namespace's quota and the database connections that the tenant may open.
+Measured demand (messages that wait, rows that a query of the catalogue counts) is steadied: it raises a module only
+when it was there for all of `raise_after_s`, and lowers it only when it stayed low for all of `lower_after_s`. What
+people decide (the plan's minimum, the calendar, a number set by hand) counts at once. The result is capped by the
+module's maximum, the namespace's quota and the database connections that the tenant may open.
 
 Invariants, checked by tests: never above a cap; a module that nobody may measure is never lowered; deciding again after
 doing what was decided changes nothing.

@@ -151,7 +151,7 @@ class ScalingSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingSpec:
-    """What the tenant says about its load. idle_to_zero: modules that are measured stop while they have nothing to do."""
+    """What the tenant says about its load. idle_to_zero: measured modules stop while nothing waits."""
 
     calendar: tuple[Campaign, ...] = ()
     idle_to_zero: bool = False
