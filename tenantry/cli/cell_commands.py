@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import typer
 
+from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import CellOption, LocalOption, open_fleet
 from tenantry.cli.reporting import JsonOption, print_json, say
@@ -16,12 +17,23 @@ app = typer.Typer(help="Set up a cell's shared services.", no_args_is_help=True)
 
 
 @app.command()
-def up(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
+def up(
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    engine: EngineOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Set up or bring up to date OpenBao's mounts and policies, server connections, definitions; safe to repeat."""
-    with LiveRuns(quiet=as_json) as live, open_fleet(cell, local, administrator=True) as fleet:
+    with LiveRuns(quiet=as_json) as live, open_fleet(cell, local, administrator=True, engine=engine) as fleet:
         result = fleet.prepare_cell(on_event=lambda event: live("cell", event))
     if as_json:
-        print_json({"cell": fleet.cell.metadata.name, "changes": [change.urn for change in result.changes]})
+        print_json(
+            {
+                "engine": fleet.engine.name,
+                "cell": fleet.cell.metadata.name,
+                "changes": [change.urn for change in result.changes],
+            }
+        )
     else:
         say(f"cell {fleet.cell.metadata.name}: {len(result.changes)} changes in {result.seconds:.1f} s")
 

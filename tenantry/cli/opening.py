@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tenantry.cli.reporting import err, say
-from tenantry.engine import EmbeddedEngine
+from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.fleet import Fleet
 from tenantry.fleet.provisioner import ProvisionerToken
 from tenantry.local import LocalPlatform
@@ -57,19 +57,27 @@ def cell_to_check_against(cell_file: Path | None, local: str) -> Cell:
 
 
 @contextmanager
-def open_fleet(cell_file: Path | None, local: str, *, tenants: int = 1, administrator: bool = False) -> Iterator[Fleet]:
+def open_fleet(
+    cell_file: Path | None,
+    local: str,
+    *,
+    tenants: int = 1,
+    administrator: bool = False,
+    engine: EngineKind | None = None,
+) -> Iterator[Fleet]:
     """A fleet on the chosen cell, its runs ended in order at the end. tenants: how many it will run side by side; one
     runs in this process, more in a worker process for each processor.
 
     It works as the cell's provisioner, with the token that the cell's set-up left. administrator: with the
-    environment's own token instead, as setting up the cell needs it.
+    environment's own token instead, as setting up the cell needs it. engine: None as the cell file says.
     """
     cell = find_cell(cell_file, local)
     if not administrator:
         os.environ.update(ProvisionerToken(cell).environment())
     workers = min(tenants, os.cpu_count() or 1) if tenants > 1 else 0
-    with EmbeddedEngine(workers=workers) as engine, _interruptible():
-        yield Fleet(cell=cell, engine=engine, catalogue=Catalogue.load())
+    kind = engine or EngineKind(cell.spec.engine)
+    with make_engine(kind, workers=workers) as running, _interruptible():
+        yield Fleet(cell=cell, engine=running, catalogue=Catalogue.load())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tenantry.cli import deletion_commands, tables
+from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import CellOption, LocalOption, cell_to_check_against, open_fleet
 from tenantry.cli.reporting import (
@@ -52,17 +53,23 @@ def validate(
 
 @app.command()
 def preview(
-    files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+    files: FilesArgument,
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    engine: EngineOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what `up` would change, and what each change does to the running tenant."""
     found = load_files(files)
-    with open_fleet(cell, local) as fleet:
+    with open_fleet(cell, local, engine=engine) as fleet:
         specs = fleet.resolve_all(found)
         with LiveRuns(quiet=True):
             previews = [(spec, fleet.preview(spec)) for spec in specs]
     if as_json:
-        print_json({"tenants": [tables.preview_document(spec, one) for spec, one in previews]})
+        documents = [tables.preview_document(spec, one) for spec, one in previews]
+        print_json({"engine": fleet.engine.name, "tenants": documents})
         return
+    say(f"by {fleet.engine.name}")
     for spec, one in previews:
         tables.print_preview(spec, one)
 
@@ -78,11 +85,12 @@ def up(
         typer.Option("--if-changed", help="Skip a tenant whose inputs are as in its last run, without looking at it."),
     ] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Print each tenant's resource tree.")] = False,
+    engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring tenants to what their files say. Run it again after any failure; a second run changes nothing."""
     found = load_files(files)
-    with open_fleet(cell, local, tenants=min(parallel, len(found))) as fleet:
+    with open_fleet(cell, local, tenants=min(parallel, len(found)), engine=engine) as fleet:
         specs = fleet.resolve_all(found)
         with LiveRuns(quiet=as_json) as live:
             applied = fleet.up(
@@ -90,8 +98,10 @@ def up(
             )
         failed = [one for one in applied if one.error is not None]
         if as_json:
-            print_json({"tenants": [tables.applied_document(one) for one in applied]})
+            documents = [tables.applied_document(one) for one in applied]
+            print_json({"engine": fleet.engine.name, "tenants": documents})
         else:
+            say(f"by {fleet.engine.name}")
             for one in applied:
                 if tree or len(applied) == 1:
                     tables.print_tree(fleet.resources(one.spec), title=one.spec.name)
@@ -170,19 +180,21 @@ def destroy(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     cell: CellOption = None,
     local: LocalOption = "default",
+    engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove a test environment with all its data. Refused for staging and production."""
-    with open_fleet(cell, local) as fleet:
+    with open_fleet(cell, local, engine=engine) as fleet:
         fleet.check_destroyable(name)
         if not yes:
             typer.confirm(f"Delete test environment {name} with all its data?", abort=True)
         with LiveRuns(quiet=as_json) as live:
             result = fleet.destroy(name, on_event=lambda event: live(name, event))
     if as_json:
-        print_json({"tenant": name, "deleted": len(result.changes)})
+        print_json({"engine": fleet.engine.name, "tenant": name, "deleted": len(result.changes)})
     else:
-        say(f"{name}: destroyed, {len(result.changes)} resources in {result.seconds:.1f} s")
+        seconds = f"{result.seconds:.1f} s"
+        say(f"{name}: destroyed by {fleet.engine.name}, {len(result.changes)} resources in {seconds}")
 
 
 deletion_commands.register(app)

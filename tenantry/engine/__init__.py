@@ -1,4 +1,4 @@
-"""Runs a stack. `EmbeddedEngine` does it in-process; the interface leaves room for the Pulumi CLI.
+"""Runs a stack. `EmbeddedEngine` does it in-process, `pulumi_cli.PulumiCli` by the Pulumi CLI; see choosing.py.
 
 This package is handed programs and knows none.
 """

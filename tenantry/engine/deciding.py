@@ -37,7 +37,10 @@ class Decider:
     def logical(self, one: DesiredResource) -> Step:
         recorded = self.reach.recorded.get(one.urn)
         before = self.reach.opened(recorded.raw.get("inputs") or {}) if recorded is not None else None
-        verdict = judge_logical(one.inputs, before)
+        # A default provider only repeats the stack's config, which the CLI keeps in other files than we do: no change.
+        verdict = (
+            Verdict(op=Op.SAME) if before is not None and one.is_default_provider else judge_logical(one.inputs, before)
+        )
         return Step(change=_change(one, verdict), wanted=one, recorded=recorded, inputs=one.inputs)
 
     def of_dynamic(self, one: DesiredResource) -> Step:

@@ -53,6 +53,11 @@ class DesiredResource:
         return self.type.startswith("pulumi:providers:")
 
     @property
+    def is_default_provider(self) -> bool:
+        """One that the program did not declare."""
+        return self.is_provider and self.parent is None and self.name.partition("_")[0] == "default"
+
+    @property
     def is_logical(self) -> bool:
         """Components, the stack and providers: they exist in state only."""
         return not self.custom or self.is_provider

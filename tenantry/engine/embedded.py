@@ -37,6 +37,10 @@ class EmbeddedEngine:
     ) -> None:
         self.close()
 
+    @property
+    def name(self) -> str:
+        return "the embedded engine"
+
     def close(self) -> None:
         """Stop the workers: what runs is stopped in order and saved."""
         self._workers.close()

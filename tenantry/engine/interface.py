@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 __all__ = [
     "Change",
@@ -151,6 +152,17 @@ class RunResult:
 class Engine(Protocol):
     """All calls block until done, raise the errors of tenancy.errors, and may be called again after any failure."""
 
+    @property
+    def name(self) -> str:
+        """As a sentence names it: "the embedded engine"."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
     def preview(self, stack: Stack, program: Program, *, on_event: OnEvent | None = None) -> Preview: ...
 
     def up(
@@ -188,5 +200,6 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop what runs, wait until it is saved, and give back what the engine keeps. Takes a bounded time."""
+        """Stop what runs, wait until it is saved, and give back what the engine keeps. Takes a bounded time. A
+        context manager does it at its end."""
         ...

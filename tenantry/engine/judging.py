@@ -13,9 +13,11 @@ from typing import Any
 from tenantry.engine.effects import kubernetes_effect, replaces
 from tenantry.engine.interface import Effect, Op
 from tenantry.engine.properties import Secret, contains_secret, differing_paths, matches, plain, pruned
+from tenantry.engine.spelling import alike
 
 __all__ = ["Verdict", "after_dry_run", "ignoring", "judge_kubernetes", "judge_logical"]
 
+_SPELLED = "it was recorded in another spelling"
 _VOLATILE = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
 
 
@@ -55,7 +57,7 @@ def judge_kubernetes(
     if recorded is None:
         return Verdict(op=Op.CREATE, reason="a run that was cut short began it", ask=True)
     paths = tuple(differing_paths(recorded, dict(wanted)))
-    if paths:
+    if paths and not alike(recorded, wanted):
         forced = replaces(str(wanted.get("kind")), paths) or tuple(
             path for path in paths if any(path == one or path.startswith(f"{one}.") for one in replace_on)
         )
@@ -65,6 +67,8 @@ def judge_kubernetes(
         return Verdict(op=op, effect=effect, paths=paths, reason=reason, ask=not forced)
     if unfinished:
         return Verdict(op=Op.UPDATE, reason="it was not ready when the last run ended")
+    if paths:
+        return Verdict(op=Op.UPDATE, paths=paths, reason=_SPELLED, ask=True)
     if _version(live) == _version(outputs):
         return Verdict(op=Op.SAME)
     before, after = pruned(outputs, wanted), pruned(live, wanted)

@@ -2,7 +2,8 @@
 
 Two locks are held together. The first is `flock` on a file of ours: the kernel drops it when its process dies. The
 second is Pulumi's: a file per holder under `.pulumi/locks/…`, which nobody drops. Our lock file names the Pulumi lock
-that we wrote, so a run that gets the first lock knows a Pulumi lock of our own dead run, and removes it.
+that we wrote, and a marker (marking.py) the CLI process that we started, so a run that gets the first lock knows the
+Pulumi locks of our own dead runs, and removes them. Anybody else's stays.
 """
 
 from __future__ import annotations
@@ -14,14 +15,29 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from tenantry.engine.marking import Marker
 from tenantry.engine.storage import StackFiles, make_folder, storage_error, write_atomically
 from tenantry.tenancy.errors import Locked
 
-__all__ = ["hold"]
+__all__ = ["Holder", "clear_stale", "hold", "holders"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who wrote a Pulumi lock file. name: `user@host`, None where the file does not say."""
+
+    path: Path
+    name: str | None
+    pid: int | None
+    since: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid}) since {self.since}" if self.name else "a run that has just started"
 
 
 @contextmanager
@@ -29,18 +45,14 @@ def hold(files: StackFiles) -> Iterator[None]:
     """Hold a stack. Raises Locked at once, saying who holds it since when."""
     descriptor = _acquired(files.lock)
     try:
-        _remove(files.locks / f"{_ours(descriptor)}.json")
-        held = _foreign(files)
-        if held is not None:
-            raise _locked(held, "wait until that run has ended; if it is dead for certain: pulumi cancel")
+        _clear(files, descriptor)
+        _refuse_held(files)
         name = str(uuid4())
         _write_owner(descriptor, files, name)
         lock = files.locks / f"{name}.json"
         write_atomically(lock, json.dumps(_owner()).encode())
         try:
-            held = _foreign(files, but=lock)
-            if held is not None:
-                raise _locked(held, "wait until that run has ended, then try again")
+            _refuse_held(files, but=lock)
             yield
         finally:
             _remove(lock)
@@ -50,6 +62,43 @@ def hold(files: StackFiles) -> Iterator[None]:
                     files.locks.rmdir()
     finally:
         os.close(descriptor)
+
+
+def clear_stale(files: StackFiles) -> tuple[Path, ...]:
+    """Remove the Pulumi locks that our own dead runs left, and say which. Does nothing while a run of this engine
+    lives."""
+    try:
+        descriptor = _acquired(files.lock)
+    except Locked:
+        return ()
+    try:
+        return _clear(files, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def holders(files: StackFiles) -> tuple[Holder, ...]:
+    """Who holds the stack by Pulumi's lock files."""
+    return tuple(_holder(path) for path in sorted(files.locks.glob("*.json")))
+
+
+def _clear(files: StackFiles, descriptor: int) -> tuple[Path, ...]:
+    marker = Marker(files)
+    own = files.locks / f"{_ours(descriptor)}.json"
+    stale = [path for path in sorted(files.locks.glob("*.json")) if path == own or marker.wrote(path)]
+    for path in stale:
+        _remove(path)
+    return tuple(stale)
+
+
+def _refuse_held(files: StackFiles, but: Path | None = None) -> None:
+    for one in holders(files):
+        if one.path != but:
+            raise Locked(
+                f"the stack is held by {one}",
+                where=str(one.path),
+                hint="wait until that run has ended; if it is dead for certain: pulumi cancel",
+            )
 
 
 def _acquired(path: Path) -> int:
@@ -68,7 +117,11 @@ def _acquired(path: Path) -> int:
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise _locked(path, "wait until that run has ended, then try again") from None
+            raise Locked(
+                f"the stack is held by {_holder(path)}",
+                where=str(path),
+                hint="wait until that run has ended, then try again",
+            ) from None
         except FileNotFoundError:
             pass
         os.close(descriptor)
@@ -101,19 +154,14 @@ def _write_owner(descriptor: int, files: StackFiles, name: str) -> None:
         raise storage_error(error, files.lock) from error
 
 
-def _foreign(files: StackFiles, but: Path | None = None) -> Path | None:
-    found = sorted(files.locks.glob("*.json")) if files.locks.is_dir() else []
-    return next((path for path in found if path != but), None)
-
-
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _locked(path: Path, hint: str) -> Locked:
+def _holder(path: Path) -> Holder:
     try:
         owner = json.loads(path.read_bytes())
-        who = f"{owner['username']}@{owner['hostname']} (pid {owner['pid']}) since {owner['timestamp']}"
+        name, pid = f"{owner['username']}@{owner['hostname']}", int(owner["pid"])
+        return Holder(path=path, name=name, pid=pid, since=str(owner["timestamp"]))
     except (OSError, ValueError, KeyError, TypeError):
-        who = "a run that has just started"
-    return Locked(f"the stack is held by {who}", where=str(path), hint=hint)
+        return Holder(path=path, name=None, pid=None, since=None)

@@ -162,6 +162,8 @@ class Monitor:
             )
         inputs = properties.from_struct(request.object, where=title)
         is_provider = request.type.startswith("pulumi:providers:")
+        if is_provider:
+            inputs |= _plugin(request.version)
         provider = ""
         if request.custom and not is_provider:
             provider = request.provider or self._provider_for(request, parent)
@@ -262,16 +264,14 @@ class Monitor:
         return f"{reference}::{self.resources[reference].id}"
 
     def _default_provider_inputs(self, package: str, version: str) -> dict[str, Any]:
-        inputs: dict[str, Any] = {"__internal": {}}
+        inputs: dict[str, Any] = {}
         for key, value in self._config.items():
             namespace, _, short = key.partition(":")
             if package == "pulumi-python":
                 inputs[key] = value
             elif namespace == package:
                 inputs[short] = value
-        if version:
-            inputs["version"] = version
-        return inputs
+        return inputs | _plugin(version)
 
     def _aliases_of(
         self, request: resource_pb2.RegisterResourceRequest, parent: DesiredResource | None
@@ -309,6 +309,11 @@ class Monitor:
             type_=type_ or request.type,
             name=name or request.name,
         )
+
+
+def _plugin(version: str) -> dict[str, Any]:
+    """What the CLI adds to a provider's inputs, to know which plugin to run."""
+    return {"__internal": {}, "version": version} if version else {}
 
 
 def _title(name: str) -> str:

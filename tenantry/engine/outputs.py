@@ -13,7 +13,7 @@ from tenantry.engine.properties import Secret, plain
 from tenantry.engine.sealing import Sealer
 from tenantry.engine.urn import ROOT_TYPE
 
-__all__ = ["root_outputs"]
+__all__ = ["root_outputs", "shown"]
 
 
 def root_outputs(states: Mapping[str, Recorded], sealer: Sealer) -> dict[str, Any]:
@@ -21,16 +21,17 @@ def root_outputs(states: Mapping[str, Recorded], sealer: Sealer) -> dict[str, An
     for one in states.values():
         if one.type == ROOT_TYPE:
             opened = sealer.open(one.raw.get("outputs") or {})
-            return {key: _shown(value) for key, value in opened.items()}
+            return {key: shown(value) for key, value in opened.items()}
     return {}
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
+    """A property value as a caller may have it."""
     if isinstance(value, Secret):
         bare = plain(value)
         return SecretStr(bare if isinstance(bare, str) else json.dumps(bare))
     if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
+        return {key: shown(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [shown(item) for item in value]
     return value

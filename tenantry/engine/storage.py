@@ -33,6 +33,7 @@ class StackFiles:
         self.journal = own / "journal.jsonl"
         self.lock = own / "lock"
         self.finished = own / "finished.json"
+        self.marker = own / "cli.json"
         self._own = own
         self._folders = (self.history, pulumi / "backups" / stack.project / stack.name)
 

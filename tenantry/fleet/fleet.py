@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tenantry.engine import EmbeddedEngine
-from tenantry.engine.interface import Event, OnEvent, Preview, Program, RunResult, Stack
+from tenantry.engine.interface import Engine, Event, OnEvent, Preview, Program, RunResult, Stack
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
@@ -47,9 +47,11 @@ class Applied:
 class Fleet:
     """The tenants of `cell`, run by `engine`, recorded under `root` (the machine's data folder)."""
 
-    def __init__(self, *, cell: Cell, engine: EmbeddedEngine, catalogue: Catalogue, root: Path | None = None) -> None:
+    def __init__(self, *, cell: Cell, engine: Engine, catalogue: Catalogue, root: Path | None = None) -> None:
         self.cell = cell
         self.engine = engine
+        # Only the embedded engine can tell what a program asks for without a run.
+        self._evaluator = engine if isinstance(engine, EmbeddedEngine) else EmbeddedEngine()
         self.catalogue = catalogue
         folder = cell_home(cell.metadata.name, root=root)
         self.folder = folder
@@ -159,7 +161,7 @@ class Fleet:
     def manifests(self, spec: TenantSpec) -> dict[str, str]:
         """The Kubernetes manifests that the tenant's program asks for, by file name."""
         stack, program = self.stack_of(spec)
-        desired = self.engine.evaluate(stack, program)
+        desired = self._evaluator.evaluate(stack, program)
         return to_files(one.inputs for one in desired.resources if one.is_kubernetes)
 
     def applied_manifests(self, spec: TenantSpec) -> dict[str, str]:
@@ -187,7 +189,7 @@ class Fleet:
         from tenantry_policies.embedded import judge_desired
 
         stack, program = self.stack_of(spec)
-        return judge_desired(self.engine.evaluate(stack, program).resources)
+        return judge_desired(self._evaluator.evaluate(stack, program).resources)
 
     # -- runs ---------------------------------------------------------------------------------------------
 

@@ -203,6 +203,8 @@ class CellSpec(_Model):
     images: Images = Images()
     aws: Aws | None = None
     """None: a cell elsewhere; it has no rds databases."""
+    engine: Literal["embedded", "cli"] = "embedded"
+    """What runs the cell's stacks unless a command says otherwise: in-process, or the Pulumi CLI."""
     ca_bundle: str = ""
     """PEM of the authority that signed the shared services' certificates; public, mounted into pods."""
 

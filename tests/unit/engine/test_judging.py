@@ -12,6 +12,7 @@ from tenantry.engine.effects import kubernetes_effect, replaces
 from tenantry.engine.interface import Effect, Op
 from tenantry.engine.judging import after_dry_run, ignoring, judge_kubernetes
 from tenantry.engine.properties import Secret, differing_paths, matches, plain
+from tenantry.engine.spelling import alike
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -58,6 +59,38 @@ def test_a_config_map(recorded: dict[str, str] | None, live: dict[str, Any] | No
 def test_an_object_that_was_not_ready_is_awaited_again() -> None:
     verdict = judge_kubernetes(wanted({}), recorded=wanted({}), outputs=config({}), live=config({}), unfinished=True)
     assert verdict.op is Op.UPDATE
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        pytest.param({"storage": "8192Mi"}, {"storage": "8Gi"}, True, id="a size in another unit"),
+        pytest.param({"cpu": "1000m"}, {"cpu": "1"}, True, id="a whole core"),
+        pytest.param({"cpu": "1000m"}, {"cpu": "1001m"}, False, id="another amount"),
+        pytest.param({"egress": [], "a": {}}, {}, True, id="nothing left out"),
+        pytest.param({"delay": 0}, {}, True, id="a zero left out"),
+        pytest.param({"delay": 1}, {}, False, id="a one left out"),
+        pytest.param([{"a": "1"}], [{"a": "1"}, {}], False, id="a longer list"),
+        pytest.param({"a": "Gi"}, {"a": "Mi"}, False, id="units without a number are text"),
+    ],
+)
+def test_another_spelling_is_not_another_object(left: Any, right: Any, same: bool) -> None:
+    assert alike(left, right) is alike(right, left) is same
+
+
+@given(values)
+def test_whatever_is_equal_is_alike(value: Any) -> None:
+    assert alike(value, value)
+    assert alike(Secret(value), value)
+
+
+def test_another_spelling_is_confirmed_by_the_api_server() -> None:
+    asked = judge_kubernetes(
+        wanted({"a": "1Gi"}), recorded=wanted({"a": "1024Mi"}), outputs=config({}), live=config({"a": "1024Mi"})
+    )
+    assert asked.ask
+    assert after_dry_run(asked, wanted({"a": "1Gi"}), config({"a": "1Gi"}), config({"a": "1Gi"})).op is Op.SAME
+    assert after_dry_run(asked, wanted({"a": "1Gi"}), config({"a": "1024Mi"}), config({"a": "1Gi"})).op is Op.UPDATE
 
 
 def test_a_change_that_the_cluster_cannot_make_in_place_is_a_replacement() -> None:
