@@ -1,0 +1,72 @@
+"""Whose lock is whose: a dead CLI run of ours is told from everybody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tenantry.engine import Stack
+from tenantry.engine.locking import clear_stale, hold
+from tenantry.engine.marking import Marker, is_alive, started_at
+from tenantry.engine.storage import StackFiles, write_atomically
+from tenantry.tenancy.errors import Locked
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StackFiles:
+    return StackFiles(Stack(project="p", name="s", backend=tmp_path, secrets_provider="hashivault://k"))
+
+
+def lock(files: StackFiles, pid: int, host: str) -> Path:
+    path = files.locks / f"{pid}.json"
+    owner = {"pid": pid, "username": "root", "hostname": host, "timestamp": "2026-11-24T00:00:00Z"}
+    write_atomically(path, json.dumps(owner).encode())
+    return path
+
+
+def ended(files: StackFiles) -> int:
+    """The id of a process that was marked and is dead."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        Marker(files).set(process.pid)
+    return process.pid
+
+
+def test_the_lock_of_a_dead_cli_run_of_ours_goes(files: StackFiles) -> None:
+    path = lock(files, ended(files), socket.gethostname())
+    assert clear_stale(files) == (path,)
+    with hold(files):
+        pass
+
+
+def test_the_lock_of_a_dead_run_that_we_did_not_start_stays(files: StackFiles) -> None:
+    pid = ended(files)
+    Marker(files).clear()
+    path = lock(files, pid, socket.gethostname())
+    assert clear_stale(files) == ()
+    with pytest.raises(Locked), hold(files):
+        pass
+    assert path.exists()
+
+
+def test_the_same_process_id_on_another_machine_is_not_ours(files: StackFiles) -> None:
+    path = lock(files, ended(files), "elsewhere")
+    assert clear_stale(files) == ()
+    assert path.exists()
+
+
+def test_the_lock_of_a_living_run_stays(files: StackFiles) -> None:
+    Marker(files).set(os.getpid())
+    path = lock(files, os.getpid(), socket.gethostname())
+    assert clear_stale(files) == ()
+    assert path.exists()
+
+
+def test_a_process_id_that_came_again_is_another_process() -> None:
+    assert is_alive(os.getpid(), started_at(os.getpid()))
+    assert not is_alive(os.getpid(), "an earlier start")
