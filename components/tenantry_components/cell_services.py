@@ -18,6 +18,7 @@ from tenantry_components.providers.database_connection import DatabaseConnection
 from tenantry_components.providers.mariadb_server import PROVISIONER
 from tenantry_components.providers.openbao import DatabaseStaticRole
 from tenantry_components.providers.openbao_cell import Authority, KubernetesAuth, KubernetesAuthRole, Mount, Policy
+from tenantry_components.providers.rds_connection import RdsConnection
 from tenantry_components.providers.token_role import TokenRole
 
 __all__ = [
@@ -151,17 +152,34 @@ class CellServices(pulumi.ComponentResource):
             ),
         ]
 
-    def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
-        openbao, database = cell.spec.openbao, cell.spec.database
-        connection = DatabaseConnection(
+    def _connection(self, cell: Cell, database_mount: pulumi.Resource) -> pulumi.Resource:
+        openbao, database, aws = cell.spec.openbao, cell.spec.database, cell.spec.aws
+        if aws is None:
+            return DatabaseConnection(
+                "database",
+                mount=openbao.database_mount,
+                connection=database.connection,
+                host=database.host,
+                port=database.port,
+                authority=cell.spec.ca_bundle,
+                opts=self._after(database_mount),
+            )
+        return RdsConnection(
             "database",
             mount=openbao.database_mount,
             connection=database.connection,
             host=database.host,
             port=database.port,
+            secret=aws.database_secret,
+            region=aws.region,
             authority=cell.spec.ca_bundle,
+            roles=("tenantry-*", "t-*"),
             opts=self._after(database_mount),
         )
+
+    def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
+        openbao, database = cell.spec.openbao, cell.spec.database
+        connection = self._connection(cell, database_mount)
         DatabaseStaticRole(
             "provisioner",
             mount=openbao.database_mount,
@@ -177,6 +195,8 @@ class CellServices(pulumi.ComponentResource):
             kv_mount=openbao.kv_mount,
             opts=self._after(authority),
         )
+        if cell.spec.aws is not None:
+            return  # ElastiCache has no administrator's login; its users are made by AWS's own API
         AdoptedRedis(
             "cache",
             host=cell.spec.cache.host,

@@ -33,29 +33,48 @@ class Database(pulumi.ComponentResource):
         super().__init__("tenantry:tenant:Database", name, None, opts)
         match spec.database.tier:
             case DatabaseTier.SHARED:
-                self.ready = self._shared(spec)
+                self.ready = self._schema(spec, host=spec.database.host, connection=spec.cell.spec.database.connection)
             case DatabaseTier.DEDICATED:
                 self.ready = own_database(spec, parent=self, after=after)
             case DatabaseTier.RDS:
                 # Importing the AWS SDK costs every other tenant's run a second and 100 MiB.
-                from tenantry_components.rds import rds_instance
+                from tenantry_components.rds import rds_provisioner, rds_server
 
-                self.ready = rds_instance(spec, parent=self, after=after)
+                server = rds_server(spec, parent=self, after=after)
+                inside = self._schema(
+                    spec,
+                    host=server.host,
+                    connection=spec.names.namespace,
+                    provisioner=rds_provisioner(spec),
+                    after=server.ready,
+                )
+                self.ready = (*server.ready, *inside)
         self.schema = pulumi.Output.from_input(spec.names.schema)
         self.host = pulumi.Output.from_input(spec.database.host)
         self.tier = pulumi.Output.from_input(spec.database.tier.value)
         self.register_outputs({"schema": self.schema, "host": self.host, "tier": self.tier})
 
-    def _shared(self, spec: TenantSpec) -> Sequence[pulumi.Resource]:
+    def _schema(
+        self,
+        spec: TenantSpec,
+        *,
+        host: pulumi.Input[str],
+        connection: str,
+        provisioner: str | None = None,
+        after: Sequence[pulumi.Resource] = (),
+    ) -> Sequence[pulumi.Resource]:
+        """The schema and its accounts on a server that stands. connection: its name in OpenBao. provisioner: see
+        `Schema`. after: the server."""
         openbao = spec.cell.spec.openbao
-        here = pulumi.ResourceOptions(parent=self)
+        here = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         schema = Schema(
             "tenant",
-            host=spec.database.host,
+            host=host,
             port=spec.database.port,
             schema=spec.names.schema,
             kv_mount=openbao.kv_mount,
             database_mount=openbao.database_mount,
+            provisioner=provisioner,
             opts=pulumi.ResourceOptions.merge(here, keeping(spec)),
         )
         ready: list[pulumi.Resource] = [schema]
@@ -65,20 +84,21 @@ class Database(pulumi.ComponentResource):
         ):
             account = Account(
                 f"account-{letter}",
-                host=spec.database.host,
+                host=host,
                 port=spec.database.port,
                 username=username,
                 schema=spec.names.schema,
                 max_connections=spec.database.connections,
                 kv_mount=openbao.kv_mount,
                 database_mount=openbao.database_mount,
+                provisioner=provisioner,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[schema]),
             )
             static_role = DatabaseStaticRole(
                 f"role-{letter}",
                 mount=openbao.database_mount,
                 role=role,
-                connection=spec.cell.spec.database.connection,
+                connection=connection,
                 username=username,
                 rotation_days=spec.database.rotation_days,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[account]),

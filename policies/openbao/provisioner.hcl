@@ -86,6 +86,19 @@ path "${database_mount}/config/t-*" {
   capabilities = ["create", "update", "read", "delete"]
 }
 
+# A server of a tenant's own at AWS: the login that OpenBao has there, and the provisioner's own account on it.
+path "${database_mount}/rotate-root/t-*" {
+  capabilities = ["update"]
+}
+
+path "${database_mount}/static-roles/tenantry-provisioner-*" {
+  capabilities = ["create", "update", "read", "delete"]
+}
+
+path "${database_mount}/static-creds/tenantry-provisioner-*" {
+  capabilities = ["read"]
+}
+
 # Its own logins to the shared services, and the authority that signed their certificates.
 path "${database_mount}/static-creds/tenantry-provisioner" {
   capabilities = ["read"]

@@ -25,12 +25,20 @@ from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.errors import Conflict, InvalidInput, PolicyViolated, Problem, TenantryError, raise_together
+from tenantry.tenancy.errors import (
+    Conflict,
+    InvalidInput,
+    PolicyViolated,
+    Problem,
+    TenantryError,
+    Unsupported,
+    raise_together,
+)
 from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
-from tenantry.tenancy.spec import Environment, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, Environment, TenantSpec
 
 __all__ = ["Applied", "Fleet"]
 
@@ -213,6 +221,8 @@ class Fleet:
             for _, spec in specs:
                 self._refuse_deleted(spec.name)
             specs = [(file, self._same_incarnation(file, spec)) for file, spec in specs]
+            for _, spec in specs:
+                self._check_engine(spec)
             new = {spec.name for _, spec in specs if self.registry.get(spec.name) is None}
             for file, spec in specs:
                 self.registry.claim(self._record(file, spec))
@@ -233,6 +243,15 @@ class Fleet:
                 # Nothing was made, so that nothing has to be kept of it: not its name, not its hosts.
                 self.registry.forget(one.spec.name)
         return tuple(done[index] for index in range(len(specs)))
+
+    def _check_engine(self, spec: TenantSpec) -> None:
+        """Refuse, before anything is recorded, a tenant that needs another engine. Raises Unsupported."""
+        if spec.database.tier is DatabaseTier.RDS and isinstance(self.engine, EmbeddedEngine):
+            raise Unsupported(
+                f"tenant {spec.name} has an rds database, and the embedded engine has no provider for AWS",
+                where="spec.database.tier",
+                hint="run this stack by the Pulumi CLI (`pulumi up`): docs/aws.md",
+            )
 
     def _same_incarnation(self, file: TenantFile, spec: TenantSpec) -> TenantSpec:
         """Resolve again when another driver recorded the tenant since it was resolved."""

@@ -171,6 +171,7 @@ class Images(_Model):
 class Aws(_Model):
     """What a cell at AWS has besides; `stacks/cloud_stack.py` makes it and writes it down."""
 
+    account: str = Field(pattern=r"^[0-9]{12}$")
     region: str = Field(pattern=r"^[a-z]{2}-[a-z]+-[0-9]$")
     rds_domain: str = Field(pattern=r"^[a-z0-9]+\.[a-z0-9-]+\.rds\.amazonaws\.com$")
     """What follows an instance's identifier in its host name: the same for all of an account and region."""

@@ -69,11 +69,23 @@ def choose_database(
             f"{within} has no {tier.value} database",
             hint=f"choose {' or '.join(one.value for one in allowed)}",
         )
+    aws = cell.spec.aws
+    if tier in allowed and tier is DatabaseTier.RDS and aws is None:
+        findings.add(
+            ("spec", "database", "tier"),
+            f"cell {cell.metadata.name} has no rds databases: it is not at AWS",
+            hint="choose another tier, or a cell that docs/aws.md made",
+        )
     own = tier is not DatabaseTier.SHARED
+    host = cell.spec.database.host
+    if tier is DatabaseTier.DEDICATED:
+        host = f"database.{derived.namespace}.svc"
+    elif tier is DatabaseTier.RDS and aws is not None:
+        # Its own name, not the namespace's alias: clients check it against the server's certificate.
+        host = f"{derived.rds_instance}.{aws.rds_domain}"
     return DatabaseSpec(
         tier=tier,
-        # An own server is always reached by the service `database` of the namespace; for rds it is an alias.
-        host=f"database.{derived.namespace}.svc" if own else cell.spec.database.host,
+        host=host,
         port=3306 if own else cell.spec.database.port,
         storage_mib=sold.storage,
         connections=sold.connections // 2,

@@ -67,6 +67,7 @@ def cell_of(cloud: Cloud, made: Made, *, authorities: str) -> Cell:
             backups=Backups(url=made.backups_url),
             images=cloud.spec.images,
             aws=Aws(
+                account=cloud.spec.account,
                 region=cloud.spec.region,
                 rds_domain=made.rds_domain,
                 database_subnet_group=made.database_subnet_group,

@@ -5,7 +5,8 @@ inherited by the next tenant of that name. So every such name carries the incarn
 this life of the tenant. Because the incarnation has a fixed length and no hyphen, each name can be read back
 (`tenant_of_namespace`), so two tenants can never share one.
 
-Longest results: namespace 41 of 63 characters (DNS label), schema 41 of 64 and accounts 43 of 80 (MariaDB).
+Longest results: namespace 41 of 63 characters (DNS label), schema 41 of 64 and accounts 43 of 80 (MariaDB), RDS
+instance 49 of 63, ElastiCache user 34 of 40.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 30
 INCARNATION_LENGTH = 8
 
+_DIGEST_LENGTH = 16
+"""Of names that cannot hold the namespace itself: 80 bits of it."""
+
 _NAME = re.compile(NAME_PATTERN)
 _INCARNATION = re.compile(rf"[a-z0-9]{{{INCARNATION_LENGTH}}}")
 
@@ -31,8 +35,7 @@ def incarnation_of(uid: str) -> str:
 
     The same uid gives the same incarnation. 40 bits only tell the lives of one tenant name apart.
     """
-    digest = hashlib.sha256(uid.encode()).digest()
-    return base64.b32encode(digest).decode().lower()[:INCARNATION_LENGTH]
+    return _digest(uid, INCARNATION_LENGTH)
 
 
 def names(name: str, incarnation: str) -> Names:
@@ -60,7 +63,22 @@ def names(name: str, incarnation: str) -> Names:
         cache_prefix=f"{namespace}:",
         backup_prefix=f"tenants/{namespace}/",
         state_key=f"state-{name}-{incarnation}",
+        rds_instance=_single_hyphens(namespace),
+        cache_user_id=f"t-{_digest(namespace, 2 * _DIGEST_LENGTH)}",
     )
+
+
+def _single_hyphens(namespace: str) -> str:
+    """AWS refuses two hyphens in a row. A digest then takes the incarnation's place; it is longer than one, so that
+    no other namespace has that form."""
+    if "--" not in namespace:
+        return namespace
+    body = namespace[: -INCARNATION_LENGTH - 1]
+    return f"{re.sub('-+', '-', body)}-{_digest(namespace, _DIGEST_LENGTH)}"
+
+
+def _digest(text: str, length: int) -> str:
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:length]
 
 
 def tenant_of_namespace(namespace: str) -> tuple[str, str] | None:

@@ -112,6 +112,10 @@ class Names:
     backup_prefix: str
     """Ends with a slash."""
     state_key: str
+    rds_instance: str
+    """Identifier of an own RDS instance: the first label of its host name."""
+    cache_user_id: str
+    """Identifier of its user in ElastiCache; the user's name is `cache_user`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

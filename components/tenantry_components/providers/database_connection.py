@@ -27,23 +27,31 @@ from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
 from tenantry_components.providers.mariadb_server import PROVISIONER, connect, mariadb_problem
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
-__all__ = ["DatabaseConnection"]
+__all__ = ["DatabaseConnection", "provisioner_statements"]
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _SETUP_ROLE = "tenantry-setup"
 _ALLOWED_ROLES = ("tenantry-*", "t-*")
 _ACCOUNT = f"'{PROVISIONER}'@'%'"
-_PROVISIONER_STATEMENTS = (
-    f"CREATE USER IF NOT EXISTS {_ACCOUNT} IDENTIFIED VIA mysql_native_password USING 'invalid' REQUIRE SSL",
-    f"ALTER USER {_ACCOUNT} REQUIRE SSL",
-    f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {_ACCOUNT}",
-    # CONNECTION ADMIN ends the sessions of dropped accounts, and lets us in when tenants fill the server.
-    # SHOW DATABASES lets the inventory see a schema of any name.
-    f"GRANT CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.* TO {_ACCOUNT}",
-    # SHOW GRANTS for others needs it.
-    f"GRANT SELECT ON `mysql`.* TO {_ACCOUNT}",
-    f"GRANT {', '.join(TENANT_PRIVILEGES)} ON `t\\_%`.* TO {_ACCOUNT} WITH GRANT OPTION",
-)
+
+
+def provisioner_statements(*rights: str) -> tuple[str, ...]:
+    """What makes and corrects the provisioner's account. rights: statements that let it make accounts and end their
+    sessions, which is not the same on every server."""
+    return (
+        f"CREATE USER IF NOT EXISTS {_ACCOUNT} IDENTIFIED VIA mysql_native_password USING 'invalid' REQUIRE SSL",
+        f"ALTER USER {_ACCOUNT} REQUIRE SSL",
+        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {_ACCOUNT}",
+        *(f"GRANT {right} TO {_ACCOUNT}" for right in rights),
+        # SHOW GRANTS for others needs it.
+        f"GRANT SELECT ON `mysql`.* TO {_ACCOUNT}",
+        f"GRANT {', '.join(TENANT_PRIVILEGES)} ON `t\\_%`.* TO {_ACCOUNT} WITH GRANT OPTION",
+    )
+
+
+# CONNECTION ADMIN ends the sessions of dropped accounts, and lets us in when tenants fill the server.
+# SHOW DATABASES lets the inventory see a schema of any name.
+_PROVISIONER_STATEMENTS = provisioner_statements("CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.*")
 
 
 class DatabaseConnectionInputs(Inputs):

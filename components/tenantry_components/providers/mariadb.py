@@ -16,7 +16,14 @@ from pulumi.dynamic import Resource
 from pydantic import Field
 from pymysql.constants import ER
 
-from tenantry_components.providers.mariadb_server import MariaDbServer, Session, escape_pattern, quote, server
+from tenantry_components.providers.mariadb_server import (
+    PROVISIONER,
+    MariaDbServer,
+    Session,
+    escape_pattern,
+    quote,
+    server,
+)
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
 __all__ = ["TENANT_PRIVILEGES", "Account", "Schema"]
@@ -54,10 +61,17 @@ class _OnServer(Inputs):
     schema_name: str = Field(alias="schema", pattern=_NAME, max_length=64)
     kv_mount: str = Field(pattern=_NAME)
     database_mount: str = Field(pattern=_NAME)
+    provisioner: str = Field(default=PROVISIONER, pattern=_NAME)
 
     @property
     def server(self) -> MariaDbServer:
-        return server(host=self.host, port=self.port, database_mount=self.database_mount, kv_mount=self.kv_mount)
+        return server(
+            host=self.host,
+            port=self.port,
+            database_mount=self.database_mount,
+            kv_mount=self.kv_mount,
+            role=self.provisioner,
+        )
 
 
 class SchemaInputs(_OnServer):
@@ -99,7 +113,7 @@ class Schema(Resource, module="tenantry", name="Schema"):
     """A utf8mb4 database. Deleting the resource drops it with its data: protect it.
 
     host, port: the server. schema: its name. kv_mount, database_mount: where OpenBao keeps the provisioner's
-    credentials. Needs the cell stack (account `tenantry-provisioner`).
+    credentials. provisioner: their static role, None: the shared server's. Needs the cell stack.
     """
 
     host: pulumi.Output[str]
@@ -110,15 +124,22 @@ class Schema(Resource, module="tenantry", name="Schema"):
         self,
         resource_name: str,
         *,
-        host: str,
+        host: pulumi.Input[str],
         port: int,
         schema: str,
         kv_mount: str = "kv",
         database_mount: str = "database",
+        provisioner: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {"host": host, "port": port, "schema": schema, "kv_mount": kv_mount, "database_mount": database_mount}
+        props |= _named(provisioner)
         super().__init__(SchemaProvider(), resource_name, props, opts)
+
+
+def _named(provisioner: str | None) -> dict[str, Any]:
+    """An input only where it says something: what stands in states without it stays as it is."""
+    return {} if provisioner is None else {"provisioner": provisioner}
 
 
 class AccountInputs(_OnServer):
@@ -168,7 +189,26 @@ class AccountProvider(UpsertProvider[AccountInputs]):
         account = f"{_text(wanted.username)}@'%'"
         with wanted.server.session() as session:
             session.execute(f"DROP USER IF EXISTS {account}")
-            session.execute(f"KILL USER {account}")  # sessions outlive their account otherwise
+            _end_sessions(session, wanted.username)
+
+
+def _end_sessions(session: Session, username: str) -> None:
+    """Sessions outlive their account otherwise. RDS grants nobody KILL for others, and has a procedure for it."""
+    try:
+        session.execute(f"KILL USER {_text(username)}@'%'")
+    except pymysql.OperationalError as error:
+        if error.args[0] not in {ER.SPECIFIC_ACCESS_DENIED_ERROR, ER.KILL_DENIED_ERROR}:
+            raise
+        _end_each_session(session, username)
+
+
+def _end_each_session(session: Session, username: str) -> None:
+    for (number,) in session.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (username,)):
+        try:
+            session.execute("CALL mysql.rds_kill(%s)", (number,))
+        except pymysql.MySQLError as error:
+            if error.args[0] != ER.NO_SUCH_THREAD:  # it has ended by itself
+                raise
 
 
 def _text(value: str) -> str:
@@ -224,7 +264,7 @@ class Account(Resource, module="tenantry", name="Account"):
 
     It has no usable password until a `DatabaseStaticRole` gives it one, and its password is never touched here.
     host, port: the server. username: the account, from any address. schema: what it may use; need not exist yet.
-    max_connections: sessions at once. kv_mount, database_mount: see `Schema`.
+    max_connections: sessions at once. kv_mount, database_mount, provisioner: see `Schema`.
     """
 
     host: pulumi.Output[str]
@@ -237,13 +277,14 @@ class Account(Resource, module="tenantry", name="Account"):
         self,
         resource_name: str,
         *,
-        host: str,
+        host: pulumi.Input[str],
         port: int,
         username: str,
         schema: str,
         max_connections: int,
         kv_mount: str = "kv",
         database_mount: str = "database",
+        provisioner: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -255,5 +296,5 @@ class Account(Resource, module="tenantry", name="Account"):
             "grants": "exact",
             "kv_mount": kv_mount,
             "database_mount": database_mount,
-        }
+        } | _named(provisioner)
         super().__init__(AccountProvider(), resource_name, props, opts)

@@ -1,8 +1,8 @@
 """MariaDB as the providers reach it: as `tenantry-provisioner`, whose password OpenBao owns and rotates.
 
-Credentials are read from OpenBao's static role of that name, the trusted authority from kv `cell/authority`
-(field `pem`; absent: the system's trust store). Sessions are kept and reused within a process; when the password
-has been rotated since it was read, it is read again, once.
+Credentials are read from OpenBao's static role of that name (a server of a tenant's own at AWS has one of its own),
+the trusted authority from kv `cell/authority` (field `pem`; absent: the system's trust store). Sessions are kept and
+reused within a process; when the password has been rotated since it was read, it is read again, once.
 """
 
 from __future__ import annotations
@@ -103,11 +103,12 @@ def connect(*, host: str, port: int, login: Login) -> Session:
 class MariaDbServer:
     """One server, with its kept sessions. Made by `server`, one a process and address."""
 
-    def __init__(self, *, host: str, port: int, database_mount: str, kv_mount: str) -> None:
+    def __init__(self, *, host: str, port: int, database_mount: str, kv_mount: str, role: str) -> None:
         self._host = host
         self._port = port
         self._database_mount = database_mount
         self._kv_mount = kv_mount
+        self._role = role
         self._idle: queue.LifoQueue[Session] = queue.LifoQueue(_KEPT_SESSIONS)
         self._login: Login | None = None
         self._reading = threading.Lock()
@@ -167,7 +168,7 @@ class MariaDbServer:
         with self._reading:  # threads that start together read once
             if self._login is not None and self._login != known:
                 return self._login
-            path = f"{self._database_mount}/static-creds/{PROVISIONER}"
+            path = f"{self._database_mount}/static-creds/{self._role}"
             answer = openbao().read(path)
             if answer is None:
                 raise DependencyUnavailable(
@@ -223,6 +224,6 @@ def mariadb_problem(name: str, error: Exception) -> TenantryError:
 
 
 @functools.lru_cache(maxsize=32)
-def server(*, host: str, port: int, database_mount: str, kv_mount: str) -> MariaDbServer:
-    """The process's object for one server."""
-    return MariaDbServer(host=host, port=port, database_mount=database_mount, kv_mount=kv_mount)
+def server(*, host: str, port: int, database_mount: str, kv_mount: str, role: str = PROVISIONER) -> MariaDbServer:
+    """The process's object for one server. role: OpenBao's static role of the provisioner's account there."""
+    return MariaDbServer(host=host, port=port, database_mount=database_mount, kv_mount=kv_mount, role=role)

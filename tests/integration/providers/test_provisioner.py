@@ -36,7 +36,10 @@ ALLOWED = {
     f"kv/data/cell/egress/{OTHERS}": {"create", "read", "update"},
     f"database/static-roles/{OTHERS}-a": {"create", "read", "update", "delete"},
     f"database/config/{OTHERS}": {"create", "read", "update", "delete"},
+    f"database/rotate-root/{OTHERS}": {"update"},
     "database/static-creds/tenantry-provisioner": {"read"},
+    f"database/static-creds/tenantry-provisioner-{OTHERS}": {"read"},
+    f"database/static-roles/tenantry-provisioner-{OTHERS}": {"create", "read", "update", "delete"},
     "kv/data/cell/authority": {"read"},
 }
 DENIED = [

@@ -23,6 +23,8 @@ LONGEST = {
     "database_role_a": 128,
     "database_role_b": 128,
     "kv_path": 128,
+    "rds_instance": 63,
+    "cache_user_id": 40,
 }
 
 
@@ -33,6 +35,8 @@ def test_every_name_fits_the_system_it_goes_into(name: str, incarnation: str) ->
         assert len(getattr(derived, field)) <= most
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", derived.namespace)
     assert re.fullmatch(r"[a-z][a-z0-9_]*", derived.schema)
+    for aws in (derived.rds_instance, derived.cache_user_id):
+        assert re.fullmatch(r"[a-z](-?[a-z0-9])*", aws), "AWS: letters first, hyphens one by one"
 
 
 @given(tenant_names, incarnations, tenant_names, incarnations)
