@@ -97,9 +97,17 @@ def choose_database(
     )
 
 
-def choose_cache(plan: Plan, cell: Cell, derived: Names) -> CacheSpec:
-    """An account on the cell's Redis, or an own one, by plan."""
+def choose_cache(plan: Plan, cell: Cell, derived: Names, findings: Findings) -> CacheSpec:
+    """An account on the cell's Redis, or an own one, by plan. ElastiCache takes no accounts over Redis's own protocol,
+    by which Tenantry makes them: a plan that shares a cache is a finding there."""
     own = plan.spec.cache.dedicated
+    if not own and cell.spec.aws is not None:
+        findings.add(
+            ("spec", "plan"),
+            f"plan {plan.name} shares the cell's cache, and cell {cell.metadata.name} has ElastiCache, in which no "
+            "tenant can be given an account yet",
+            hint="choose a plan with a cache of its own: docs/aws.md",
+        )
     return CacheSpec(
         dedicated=own,
         host=f"cache.{derived.namespace}.svc" if own else cell.spec.cache.host,

@@ -116,7 +116,7 @@ def resolve(
 
     derived = names(tenant.metadata.name, incarnation)
     database = choose_database(tenant, plan, environment, cell, derived, findings)
-    cache = choose_cache(plan, cell, derived)
+    cache = choose_cache(plan, cell, derived, findings)
     messaging = choose_messaging(plan, cell)
     limits = _limits(tenant, plan)
     retention_days = plan.spec.limits.retention_days.default if wanted.retention is None else wanted.retention.days

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -171,9 +173,23 @@ def test_a_fleet_without_the_cli_records_nothing(aws_cell: Cell, spec: TenantSpe
         assert fleet.registry.get("acme") is None
 
 
+def test_a_plan_that_shares_a_cache_is_refused_at_elasticache(aws_cell: Cell) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        decided(aws_cell, plan="starter", tier="shared")
+    (problem,) = refused.value.problems
+    assert (problem.path, problem.line) == ("spec.plan", 7)
+
+
 def test_a_cell_elsewhere_has_no_rds() -> None:
     cell = load_cell(Catalogue.root() / "cells" / "example.yaml")
     with pytest.raises(InvalidInput) as refused:
         decided(cell)
     (problem,) = refused.value.problems
     assert (problem.path, problem.line) == ("spec.database.tier", 9)
+
+
+def test_other_tenants_pay_nothing_for_aws() -> None:
+    """A worker that has imported both programs holds neither AWS's SDK nor its client."""
+    code = "import sys, stacks.tenant_stack, stacks.cell_stack; print({'pulumi_aws', 'boto3'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.strip() == "set()"
