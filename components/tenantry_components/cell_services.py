@@ -174,6 +174,7 @@ class CellServices(pulumi.ComponentResource):
             region=aws.region,
             authority=cell.spec.ca_bundle,
             roles=("tenantry-*", "t-*"),
+            provisioner=PROVISIONER,
             opts=self._after(database_mount),
         )
 

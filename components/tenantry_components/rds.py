@@ -19,7 +19,7 @@ from tenantry.tenancy.errors import Conflict
 from tenantry.tenancy.spec import Environment, TenantSpec
 from tenantry_components.cloud_databases import MASTER, rds_parameters
 from tenantry_components.cloud_policy import key_policy
-from tenantry_components.manifest import keeping, metadata, register
+from tenantry_components.manifest import keeping
 from tenantry_components.providers.mariadb_server import PROVISIONER
 from tenantry_components.providers.openbao import DatabaseStaticRole
 from tenantry_components.providers.rds_connection import RdsConnection
@@ -46,23 +46,13 @@ def rds_provisioner(spec: TenantSpec) -> str:
 
 
 def rds_server(spec: TenantSpec, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> RdsServer:
-    """Declare key, parameters, instance and OpenBao's hold on it as children of `parent`, and the namespace's Service
-    `database` that leads to it."""
+    """Declare key, parameters, instance and OpenBao's hold on it as children of `parent`."""
     aws = spec.cell.spec.aws
     assert aws is not None  # resolving refuses the tier elsewhere
     instance = _instance(spec, aws, parent=parent, after=after)
     openbao = spec.cell.spec.openbao
+    account = f"{spec.names.schema}_provisioner"
     host = instance.address.apply(lambda address: _as_decided(spec, address))
-    alias = register(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(spec, "database", component="database"),
-            "spec": {"type": "ExternalName", "externalName": spec.database.host},
-        },
-        parent=parent,
-        after=after,
-    )
     connection = RdsConnection(
         "rds",
         mount=openbao.database_mount,
@@ -73,6 +63,7 @@ def rds_server(spec: TenantSpec, *, parent: pulumi.Resource, after: Sequence[pul
         region=aws.region,
         authority=spec.cell.spec.ca_bundle,
         roles=[spec.names.database_role_a, spec.names.database_role_b, rds_provisioner(spec)],
+        provisioner=account,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[instance]),
     )
     provisioner = DatabaseStaticRole(
@@ -80,11 +71,11 @@ def rds_server(spec: TenantSpec, *, parent: pulumi.Resource, after: Sequence[pul
         mount=openbao.database_mount,
         role=rds_provisioner(spec),
         connection=spec.names.namespace,
-        username=PROVISIONER,
+        username=account,
         rotation_days=_PROVISIONER_ROTATION_DAYS,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[connection]),
     )
-    return RdsServer(host, (instance, alias, connection, provisioner))
+    return RdsServer(host, (instance, connection, provisioner))
 
 
 def _instance(spec: TenantSpec, aws: Aws, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> rds.Instance:

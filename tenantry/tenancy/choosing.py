@@ -81,7 +81,7 @@ def choose_database(
     if tier is DatabaseTier.DEDICATED:
         host = f"database.{derived.namespace}.svc"
     elif tier is DatabaseTier.RDS and aws is not None:
-        # Its own name, not the namespace's alias: clients check it against the server's certificate.
+        # Its own name, and no alias of it: clients check it against the server's certificate.
         host = f"{derived.rds_instance}.{aws.rds_domain}"
     return DatabaseSpec(
         tier=tier,

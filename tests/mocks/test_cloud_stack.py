@@ -17,6 +17,7 @@ from tenantry.engine.properties import Secret, plain
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.errors import Unsupported
+from tenantry_policies.embedded import judge_desired
 
 CA = "-----BEGIN CERTIFICATE-----\ncell\n-----END CERTIFICATE-----\n"
 # AWS gives these no tags.
@@ -271,3 +272,8 @@ def test_the_embedded_engine_refuses_it_by_name(cloud: Cloud, tmp_path: Path) ->
         evaluate(stack, program, known_ids={}, emit=lambda _message: None)
     assert refused.value.where == "pulumi:providers:aws aws"
     assert "pulumi up" in str(refused.value.hint)
+
+
+def test_the_policy_pack_finds_nothing(desired: Desired) -> None:
+    judgement = judge_desired(desired.resources)
+    assert (judgement.refused, judgement.advised, judgement.remedied) == ((), (), ())

@@ -32,26 +32,26 @@ __all__ = ["DatabaseConnection", "provisioner_statements"]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _SETUP_ROLE = "tenantry-setup"
 _ALLOWED_ROLES = ("tenantry-*", "t-*")
-_ACCOUNT = f"'{PROVISIONER}'@'%'"
 
 
-def provisioner_statements(*rights: str) -> tuple[str, ...]:
-    """What makes and corrects the provisioner's account. rights: statements that let it make accounts and end their
-    sessions, which is not the same on every server."""
+def provisioner_statements(username: str, *rights: str) -> tuple[str, ...]:
+    """What makes and corrects the provisioner's account. username: its name. rights: what lets it make accounts and
+    end their sessions, which is not the same on every server."""
+    account = f"'{username}'@'%'"
     return (
-        f"CREATE USER IF NOT EXISTS {_ACCOUNT} IDENTIFIED VIA mysql_native_password USING 'invalid' REQUIRE SSL",
-        f"ALTER USER {_ACCOUNT} REQUIRE SSL",
-        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {_ACCOUNT}",
-        *(f"GRANT {right} TO {_ACCOUNT}" for right in rights),
+        f"CREATE USER IF NOT EXISTS {account} IDENTIFIED VIA mysql_native_password USING 'invalid' REQUIRE SSL",
+        f"ALTER USER {account} REQUIRE SSL",
+        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}",
+        *(f"GRANT {right} TO {account}" for right in rights),
         # SHOW GRANTS for others needs it.
-        f"GRANT SELECT ON `mysql`.* TO {_ACCOUNT}",
-        f"GRANT {', '.join(TENANT_PRIVILEGES)} ON `t\\_%`.* TO {_ACCOUNT} WITH GRANT OPTION",
+        f"GRANT SELECT ON `mysql`.* TO {account}",
+        f"GRANT {', '.join(TENANT_PRIVILEGES)} ON `t\\_%`.* TO {account} WITH GRANT OPTION",
     )
 
 
 # CONNECTION ADMIN ends the sessions of dropped accounts, and lets us in when tenants fill the server.
 # SHOW DATABASES lets the inventory see a schema of any name.
-_PROVISIONER_STATEMENTS = provisioner_statements("CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.*")
+_PROVISIONER_STATEMENTS = provisioner_statements(PROVISIONER, "CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.*")
 
 
 class DatabaseConnectionInputs(Inputs):

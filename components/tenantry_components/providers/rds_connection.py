@@ -30,9 +30,7 @@ __all__ = ["OPENBAO_ACCOUNT", "RdsConnection", "RdsConnectionProvider"]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 OPENBAO_ACCOUNT = "tenantry-openbao"
 # RDS grants nobody CONNECTION ADMIN; it has a procedure that ends a session, found by PROCESS.
-_PROVISIONER_STATEMENTS = provisioner_statements(
-    "CREATE USER, PROCESS, SHOW DATABASES ON *.*", "EXECUTE ON PROCEDURE mysql.rds_kill"
-)
+_RIGHTS = ("CREATE USER, PROCESS, SHOW DATABASES ON *.*", "EXECUTE ON PROCEDURE mysql.rds_kill")
 
 
 class RdsConnectionInputs(Inputs):
@@ -125,7 +123,7 @@ class RdsConnection(Resource, module="tenantry", name="RdsConnection"):
 
     mount, connection: the database engine and the server's name in it. host, port: the server. secret: ARN of the
     master's login in Secrets Manager of `region`. authority: PEM that signed its certificate. roles: OpenBao's roles
-    that may use the connection.
+    that may use the connection. provisioner: name of the account as which the providers work there.
     """
 
     mount: pulumi.Output[str]
@@ -145,6 +143,7 @@ class RdsConnection(Resource, module="tenantry", name="RdsConnection"):
         region: str,
         authority: str,
         roles: Sequence[str],
+        provisioner: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -157,6 +156,6 @@ class RdsConnection(Resource, module="tenantry", name="RdsConnection"):
             "authority": authority,
             "roles": list(roles),
             # An input, so that a new version's privileges are a difference and get applied.
-            "provisioner": list(_PROVISIONER_STATEMENTS),
+            "provisioner": list(provisioner_statements(provisioner, *_RIGHTS)),
         }
         super().__init__(RdsConnectionProvider(), resource_name, props, opts)

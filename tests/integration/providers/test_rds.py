@@ -24,8 +24,7 @@ from tenantry_components.providers.credential import Login, authority
 from tenantry_components.providers.mariadb import AccountProvider, SchemaProvider
 from tenantry_components.providers.mariadb_server import PROVISIONER, Session, connect
 from tenantry_components.providers.openbao import DatabaseStaticRoleProvider
-from tenantry_components.providers.rds_connection import _PROVISIONER_STATEMENTS as STATEMENTS
-from tenantry_components.providers.rds_connection import OPENBAO_ACCOUNT, RdsConnectionProvider
+from tenantry_components.providers.rds_connection import _RIGHTS, OPENBAO_ACCOUNT, RdsConnectionProvider
 
 REGION = "eu-central-1"
 MASTER_RIGHTS = (
@@ -37,10 +36,11 @@ MASTER_RIGHTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rds:
-    """connection: the inputs of its connection. provisioner: the account and role of its provisioner."""
+    """connection: the inputs of its connection. account, role: of its provisioner, on it and in OpenBao."""
 
     connection: dict[str, Any]
-    provisioner: str
+    account: str
+    role: str
 
 
 def as_administrator(cell: Cell, *statements: str) -> None:
@@ -61,7 +61,7 @@ def rds(cell: Cell, tenant: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rd
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     master, password = f"master-{secrets.token_hex(3)}", secrets.token_hex(16)
-    provisioner = f"{PROVISIONER}-{tenant}"
+    provisioner = f"{tenant.replace('-', '_')}_provisioner"
     as_administrator(
         cell,
         f"CREATE USER '{master}'@'%' IDENTIFIED BY '{password}' REQUIRE SSL",
@@ -74,7 +74,8 @@ def rds(cell: Cell, tenant: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rd
             Name=f"rds!db-{tenant}", SecretString=json.dumps({"username": master, "password": password})
         )
         yield Rds(
-            provisioner=provisioner,
+            account=provisioner,
+            role=f"{PROVISIONER}-{tenant}",
             connection={
                 "mount": "database",
                 "connection": tenant,
@@ -83,9 +84,8 @@ def rds(cell: Cell, tenant: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rd
                 "secret": kept["ARN"],
                 "region": REGION,
                 "authority": cell.spec.ca_bundle,
-                "roles": [f"{tenant}-a", provisioner],
-                # The cell's own provisioner stands on this server too.
-                "provisioner": [one.replace(f"'{PROVISIONER}'", f"'{provisioner}'") for one in STATEMENTS],
+                "roles": [f"{tenant}-a", f"{PROVISIONER}-{tenant}"],
+                "provisioner": list(database_connection.provisioner_statements(provisioner, *_RIGHTS)),
             },
         )
     aws_client.cache_clear()
@@ -127,7 +127,7 @@ def test_a_tenant_gets_its_schema_and_logs_in(
     assert connection.read("", rds.connection).inputs == rds.connection
     roles = DatabaseStaticRoleProvider()
     common = {"mount": "database", "connection": tenant, "rotation_days": 1}
-    provisioner = {**common, "role": rds.provisioner, "username": rds.provisioner}
+    provisioner = {**common, "role": rds.role, "username": rds.account}
     roles.create(provisioner)
     schema = tenant.replace("-", "_")
     on_server = {
@@ -136,7 +136,7 @@ def test_a_tenant_gets_its_schema_and_logs_in(
         "schema": schema,
         "kv_mount": "kv",
         "database_mount": "database",
-        "provisioner": rds.provisioner,
+        "provisioner": rds.role,
     }
     account = {**on_server, "username": f"{schema}_a", "max_connections": 5, "grants": "exact"}
     role = {**common, "role": f"{tenant}-a", "username": f"{schema}_a"}
