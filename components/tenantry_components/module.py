@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from tenantry.tenancy.scaling import by_cpu
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, ScheduledTask, StorageSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, ModuleKind, ModuleSpec, ScheduledTask, StorageSpec, TenantSpec
 from tenantry_components.manifest import Manifest, metadata, selector
 from tenantry_components.pod import pod_template
 from tenantry_components.schedule import offset_minutes, spread
@@ -138,11 +138,12 @@ def ingress(spec: TenantSpec, module: ModuleSpec) -> Manifest:
     }
     if kubernetes.cluster_issuer is not None:
         annotations["cert-manager.io/cluster-issuer"] = kubernetes.cluster_issuer
+    paths = module.essential_paths if spec.activity is Activity.SUSPENDED else ("/",)
     backend = {"service": {"name": module.name, "port": {"name": "http"}}}
     body: Manifest = {
         "tls": [{"hosts": list(spec.hosts), "secretName": f"{module.name}-tls"}],
         "rules": [
-            {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+            {"host": host, "http": {"paths": [{"path": p, "pathType": "Prefix", "backend": backend} for p in paths]}}
             for host in spec.hosts
         ],
     }

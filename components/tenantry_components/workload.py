@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pulumi
 
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, ModuleKind, ModuleSpec, TenantSpec
 from tenantry_components.agent import ca_manifest, configuration_digest, configuration_manifest
 from tenantry_components.manifest import Manifest, keeping, metadata, register
 from tenantry_components.module import module_manifests, volume_claim
@@ -14,7 +14,7 @@ from tenantry_components.monitoring import scrape_annotations
 from tenantry_components.pod import CONFIGURATION, SCRIPTS
 from tenantry_components.trust import workload_files
 
-__all__ = ["Workload", "configuration_manifests", "pod_annotations"]
+__all__ = ["Workload", "configuration_manifests", "pod_annotations", "standing_modules"]
 
 
 class Workload(pulumi.ComponentResource):
@@ -49,7 +49,7 @@ class Workload(pulumi.ComponentResource):
                 register(manifest, parent=self, after=ready)
                 for manifest in module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)})
             ]
-        for module in rest:
+        for module in standing_modules(spec, rest):
             for manifest in module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)}):
                 register(manifest, parent=self, after=ready)
         self.modules = pulumi.Output.from_input([module.name for module in spec.workload.modules])
@@ -79,6 +79,18 @@ def configuration_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
 def pod_annotations(spec: TenantSpec, files: Sequence[Manifest]) -> dict[str, str]:
     """Annotations of lasting pods: a change of what they mount rolls them."""
     return {"tenantry.dev/configuration": configuration_digest(*files), "tenantry.dev/release": spec.workload.release}
+
+
+def standing_modules(spec: TenantSpec, modules: Sequence[ModuleSpec]) -> list[ModuleSpec]:
+    """Those of `modules` that stand at the tenant's activity. A suspended tenant keeps what answers its essential
+    paths; configuration and volumes stay in any case."""
+    match spec.activity:
+        case Activity.RUNNING:
+            return list(modules)
+        case Activity.SUSPENDED:
+            return [module for module in modules if module.essential_paths]
+        case Activity.CLOSED:
+            return []
 
 
 def _order(spec: TenantSpec) -> tuple[list[ModuleSpec], list[ModuleSpec]]:

@@ -19,9 +19,11 @@ from tenantry.engine.interface import Engine, Event, OnEvent, Preview, Program, 
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
+from tenantry.fleet.operations import Operations
 from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
 from tenantry.fleet.provisioner import DEPROVISIONER, ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
+from tenantry.fleet.sameness import check_same_tenant
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
@@ -40,7 +42,10 @@ from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import DatabaseTier, Environment, TenantSpec
 
-__all__ = ["Applied", "Fleet"]
+__all__ = ["INCARNATION", "Applied", "Fleet"]
+
+INCARNATION = "tenantry.dev/incarnation"
+"""Annotation of a Tenant object that was made anew for a living tenant; it names that tenant's incarnation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +116,15 @@ class Fleet:
         raise_together(failures, "several tenant files cannot be accepted")
         return tuple(specs)
 
-    def _resolve(self, file: TenantFile, *, taken: dict[str, str], managed_by: str) -> TenantSpec:
+    def _resolve(
+        self,
+        file: TenantFile,
+        *,
+        taken: dict[str, str],
+        managed_by: str,
+        uid: str | None = None,
+        closed: bool = False,
+    ) -> TenantSpec:
         self._refuse_deleted(file.tenant.metadata.name)
         record = self.registry.get(file.tenant.metadata.name)
         others = {host: owner for host, owner in taken.items() if owner != file.tenant.metadata.name}
@@ -120,22 +133,64 @@ class Fleet:
                 file,
                 catalogue=self.catalogue,
                 cell=self.cell,
-                incarnation=incarnation_of(str(uuid.uuid4())),
+                incarnation=incarnation_of(uid or str(uuid.uuid4())),
                 managed_by=managed_by,
                 today=datetime.now(UTC).date(),
                 taken_hosts=others,
+                closed=closed,
             )
-        return resolve(
+        spec = resolve(
             file,
             catalogue=self.catalogue,
             cell=self.cell,
             incarnation=record.incarnation,
             managed_by=record.managed_by,
-            today=datetime.now(UTC).date(),
+            # A living tenant may be past its own date: then it has expired, which is no error of its file.
+            today=record.created_at.date() if uid is not None else datetime.now(UTC).date(),
             taken_hosts=others,
             pinned_release=record.release,
             pinned_template_version=record.template_version,
+            closed=closed,
         )
+        check_same_tenant(file, spec, record)
+        return spec
+
+    def admit(self, file: TenantFile, *, uid: str, managed_by: str, closed: bool = False) -> TenantSpec:
+        """Decide everything about the tenant of a Tenant object; nothing is written.
+
+        uid: the object's, which gives a new tenant its incarnation. A tenant that has a record without an object keeps
+        its own. Raises Conflict while the name still belongs to an earlier object's tenant, InvalidInput for
+        a tenant that cannot be accepted.
+        """
+        name = file.tenant.metadata.name
+        record = self.registry.get(name)
+        if record is not None and record.uid not in (None, uid) and not _brought_back(file, record):
+            raise Conflict(
+                f"the name {name} still belongs to an earlier tenant ({record.namespace}) that is not gone",
+                where=name,
+                hint="it is free when that tenant is deprovisioned; until then choose another name",
+            )
+        return self._resolve(
+            file, taken=dict(self.registry.taken_hosts()), managed_by=managed_by, uid=uid, closed=closed
+        )
+
+    def apply(
+        self, file: TenantFile, spec: TenantSpec, *, uid: str, wish: str, on_event: OnEvent | None = None
+    ) -> RunResult:
+        """Run the stack of one admitted tenant. Its record is claimed first; a killed run is finished by the next.
+
+        wish: noted in the record when the run has reached its goal. Raises what stops the run.
+        """
+        with self.registry.exclusive():
+            self.registry.claim(self._record(file, spec).model_copy(update={"uid": uid}))
+        stack, program = self.stack_of(spec)
+        result = self.engine.up(stack, program, on_event=on_event)
+        self.registry.finished(spec.name, wish=wish)
+        return result
+
+    def operations(self, namespace: str) -> Operations:
+        """Journals of long operations on the tenant of a namespace."""
+        return Operations(self.folder, namespace)
 
     def _refuse_deleted(self, name: str) -> None:
         deletion = self.deletions.get(name)
@@ -292,6 +347,7 @@ class Fleet:
         stack = tenant_stack(name, record.incarnation, self.backend)
         result = self.engine.destroy(stack, lift_protection=True, on_event=on_event)
         self.engine.remove(stack)
+        self.operations(record.namespace).forget()
         self.registry.forget(name)
         return result
 
@@ -311,4 +367,12 @@ class Fleet:
             environment=spec.environment.value,
             plan=spec.plan,
             namespace=spec.names.namespace,
+            uid=earlier.uid if earlier else None,
+            wish=earlier.wish if earlier else "",
+            database_tier=spec.database.tier.value,
         )
+
+
+def _brought_back(file: TenantFile, record: Record) -> bool:
+    """Whether the object was made anew for the tenant that is there: it names its incarnation."""
+    return file.tenant.metadata.annotations.get(INCARNATION) == record.incarnation

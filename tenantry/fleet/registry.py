@@ -24,7 +24,11 @@ LOCK_WAIT_S = 20.0
 
 
 class Record(BaseModel):
-    """One tenant of the cell. manifest: its tenant file's text. finished_at: end of the last successful run."""
+    """One tenant of the cell. manifest: its tenant file's text. finished_at: end of the last successful run.
+
+    uid: of the Tenant object that it belongs to; None for a tenant without one. wish: what the last successful run was
+    asked for (`resolving.wish`); "" where nobody noted it. database_tier: where its data lies.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +45,9 @@ class Record(BaseModel):
     environment: str
     plan: str
     namespace: str
+    uid: str | None = None
+    wish: str = ""
+    database_tier: str | None = None
 
 
 class Registry:
@@ -108,12 +115,12 @@ class Registry:
                 )
         self._write(record)
 
-    def finished(self, name: str) -> None:
-        """Note that a run of the tenant's stack reached its goal now."""
+    def finished(self, name: str, *, wish: str = "") -> None:
+        """Note that a run of the tenant's stack reached its goal now, and what it was asked for."""
         with self.exclusive():
             record = self.get(name)
             if record is not None:
-                self._write(record.model_copy(update={"finished_at": datetime.now(UTC)}))
+                self._write(record.model_copy(update={"finished_at": datetime.now(UTC), "wish": wish}))
 
     def forget(self, name: str) -> None:
         """Remove the record of a destroyed tenant; its incarnation is never used again."""

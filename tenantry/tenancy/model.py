@@ -338,6 +338,8 @@ class TenantFields(Fields):
     """Scheduled backups."""
     scaling: Scaling = Scaling()
     """Campaigns and idle times."""
+    suspended: Flag = False
+    """true stops the workload and keeps all data; unsubscribe links are still answered."""
 
 
 class Tenant(Fields):

@@ -158,6 +158,10 @@ class EnvironmentFields(Fields):
     """Narrows the plan's tiers; empty: all of the plan's."""
     backup_optional: Flag
     """Whether backups may be switched off."""
+    expiry_warning_days: Whole = 0
+    """How long before its day people are told that a tenant expires."""
+    expiry_grace_days: Whole = 0
+    """How long an expired tenant's data is kept, so that a later date can bring it back."""
     grace_days_default: Whole
     grace_days_minimum: Whole
 

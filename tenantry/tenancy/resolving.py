@@ -46,6 +46,7 @@ from tenantry.tenancy.rules import (
 )
 from tenantry.tenancy.sizing import module_specs
 from tenantry.tenancy.spec import (
+    Activity,
     AlertRule,
     BackupSpec,
     CacheSpec,
@@ -63,9 +64,11 @@ from tenantry.tenancy.spec import (
 )
 from tenantry.tenancy.workload import ReleaseFields
 
-__all__ = ["fingerprint", "resolve"]
+__all__ = ["fingerprint", "resolve", "wish"]
 
 BACKUP_CONNECTIONS = 1
+ROLL = "tenantry.dev/roll"
+"""Annotation of a Tenant: another value runs its stack again, with what this version of Tenantry makes of it."""
 
 
 def resolve(
@@ -79,11 +82,13 @@ def resolve(
     taken_hosts: Mapping[str, str] | None = None,
     pinned_release: str | None = None,
     pinned_template_version: int | None = None,
+    closed: bool = False,
 ) -> TenantSpec:
     """Decide everything about a tenant.
 
     taken_hosts: host name → name of the tenant that has it. pinned_release, pinned_template_version: what the tenant
     got when it was made; used where the file names none, so that a newer catalogue changes nobody by itself.
+    closed: whatever the tenant says, nothing of its workload stands (it has expired).
     Raises InvalidInput with every problem, at its line when `file` is a TenantFile.
     """
     tenant, document = (file.tenant, file.document) if isinstance(file, TenantFile) else (file, None)
@@ -149,6 +154,7 @@ def resolve(
         plan=plan.name,
         environment=wanted.environment,
         managed_by=managed_by,
+        activity=Activity.CLOSED if closed else Activity.SUSPENDED if wanted.suspended else Activity.RUNNING,
         region=cell.spec.region,
         residency=wanted.placement.residency,
         hosts=hosts,
@@ -185,6 +191,25 @@ def fingerprint(spec: TenantSpec) -> str:
     """SHA-256 of the spec's canonical form: equal specs, equal fingerprints, on every machine and in every process."""
     text = json.dumps(_canonical(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def wish(tenant: Tenant, spec: TenantSpec) -> str:
+    """SHA-256 of what people decide about a tenant: its spec, the versions that it is pinned to, whether it runs, and
+    the annotation `tenantry.dev/roll`.
+
+    Unlike `fingerprint` it leaves out what Tenantry adds (the plans' sizes, the catalogue's texts, the cell): a newer
+    Tenantry, which knows these differently, runs no tenant again by itself.
+    """
+    parts = {
+        "spec": tenant.spec.model_dump(mode="json"),
+        "incarnation": spec.incarnation,
+        "release": spec.workload.release,
+        "template": spec.workload.template_version,
+        "activity": spec.activity.value,
+        "hosts": list(spec.hosts),
+        "roll": tenant.metadata.annotations.get(ROLL, ""),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _canonical(value: Any) -> Any:

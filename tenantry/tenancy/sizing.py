@@ -162,6 +162,7 @@ def _sized(
         stop_grace_s=module.stop_grace_s,
         run_before=module.run_before,
         group=module.group,
+        essential_paths=module.essential_paths,
         sources=() if scaling is None else _sources(scaling.sources, plan),
         raise_after_s=0 if scaling is None else scaling.raise_after_s,
         lower_after_s=300 if scaling is None else scaling.lower_after_s,

@@ -13,6 +13,7 @@ from tenantry.tenancy.campaigns import Campaign
 from tenantry.tenancy.cell import Cell
 
 __all__ = [
+    "Activity",
     "AlertRule",
     "BackupSpec",
     "CacheSpec",
@@ -44,6 +45,17 @@ class Environment(StrEnum):
     PRODUCTION = "production"
     STAGING = "staging"
     TEST = "test"
+
+
+class Activity(StrEnum):
+    """How much of the workload stands. Data is kept at each.
+
+    running: all of it. suspended: only what must always be answered (`essential_paths`). closed: nothing.
+    """
+
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
 
 
 class DatabaseTier(StrEnum):
@@ -203,6 +215,8 @@ class ModuleSpec:
     raise_after_s: int = 0
     lower_after_s: int = 300
     """How long demand must be higher, or lower, before the replicas follow it."""
+    essential_paths: tuple[str, ...] = ()
+    """What of a public module is answered even while the tenant is suspended: unsubscribe links."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,6 +381,7 @@ class TenantSpec:
     grace_days: int
     cell: Cell
     scaling: ScalingSpec = ScalingSpec()
+    activity: Activity = Activity.RUNNING
 
     @property
     def labels(self) -> dict[str, str]:

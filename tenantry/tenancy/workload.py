@@ -139,6 +139,8 @@ class ModuleFields(Fields):
     environment: dict[str, str] = Field(default_factory=dict)
     port: Port | None = None
     public: Flag = False
+    essential_paths: tuple[AbsolutePath, ...] = ()
+    """Paths of a public module that are answered even while the tenant is suspended: unsubscribe links."""
     sizes: dict[SizeName, SizeFields]
     cpu_burst: Annotated[int, Field(ge=1, le=20, strict=True)] = 2
     cpu_target_percent: Annotated[int, Field(ge=10, le=100, strict=True)] = 70
@@ -169,6 +171,8 @@ class ModuleFields(Fields):
             refuse("a scheduled module has tasks and no command, every other kind a command and no tasks")
         if self.public and (self.kind is not ModuleKind.SERVICE or self.port is None):
             refuse("only a service with a port can be public")
+        if self.essential_paths and not self.public:
+            refuse("only a public module has essential paths")
         if self.run_before and self.kind is not ModuleKind.TASK:
             refuse("runBefore belongs to tasks")
         if self.kind in (ModuleKind.SCHEDULED, ModuleKind.TASK) and any(
