@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Event
+from threading import Event, Lock
 from typing import Any, Protocol
 
 from tenantry.engine.cluster import Cluster
@@ -34,7 +34,36 @@ from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["Action", "Context", "ModuleState", "Outcome"]
+__all__ = ["Action", "Cancellation", "Context", "ModuleState", "Outcome"]
+
+
+class Cancellation(Event):
+    """An event that can also call: for what blocks somewhere and has to be stopped from outside. why: set first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.why = ""
+        self._calls: list[Callable[[], None]] = []
+        self._lock = Lock()
+
+    def cancel(self, why: str) -> None:
+        """Set it, once; `why` as the end of a sentence."""
+        with self._lock:
+            if self.is_set():
+                return
+            self.why = why
+            self.set()
+            calls = list(self._calls)
+        for call in calls:
+            call()
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call this when it is cancelled, or now when it has been."""
+        with self._lock:
+            if not self.is_set():
+                self._calls.append(call)
+                return
+        call()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +97,7 @@ class Context:
     fleet: Fleet
     kubernetes: Cluster
     operations: Operations
-    cancelled: Event
+    cancelled: Cancellation
     progress: Callable[[str], None]
     now: datetime
 

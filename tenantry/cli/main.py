@@ -12,7 +12,14 @@ from typing import Annotated
 
 import typer
 
-from tenantry.cli import cell_commands, engine_commands, local_commands, policy_commands, tenant_commands
+from tenantry.cli import (
+    cell_commands,
+    engine_commands,
+    local_commands,
+    operator_commands,
+    policy_commands,
+    tenant_commands,
+)
 from tenantry.cli.reporting import err, error_document, exit_code_of, flatten, print_json, report_error
 
 __all__ = ["app", "main"]
@@ -26,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(local_commands.app, name="local")
 app.add_typer(cell_commands.app, name="cell")
+app.add_typer(operator_commands.app, name="operator")
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(engine_commands.app, name="engine")

@@ -75,6 +75,11 @@ class Cluster:
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._lock = threading.Lock()
 
+    @property
+    def configuration(self) -> client.Configuration:
+        """How the server is reached, for another client of it."""
+        return self._configuration
+
     def kind(self, api_version: str, kind: str) -> Kind | None:
         """Where a kind is served, None when the server does not know it (its CRD may still be missing)."""
         with self._lock:
@@ -113,8 +118,12 @@ class Cluster:
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        seconds: float | None = None,
     ) -> dict[str, Any]:
-        """One call. Raises ApiError for a refusal, DependencyUnavailable when there is no answer."""
+        """One call. Raises ApiError for a refusal, DependencyUnavailable when there is no answer.
+
+        seconds: for a caller who would rather know soon: how long it may take, without a second try.
+        """
         url = f"{self.address}{path}"
         if query:
             url += "?" + urlencode({key: value for key, value in query.items() if value})
@@ -129,7 +138,14 @@ class Cluster:
             headers["Content-Type"] = content_type
             data = json.dumps(body, separators=(",", ":")).encode()
         try:
-            response = self._pool.request(method, url, body=data, headers=headers, timeout=_TIMEOUT, retries=_RETRIES)
+            response = self._pool.request(
+                method,
+                url,
+                body=data,
+                headers=headers,
+                timeout=_TIMEOUT if seconds is None else urllib3.Timeout(total=seconds),
+                retries=_RETRIES if seconds is None else False,
+            )
         except urllib3.exceptions.HTTPError as error:
             raise self._unavailable(error) from error
         try:

@@ -45,10 +45,10 @@ class EmbeddedEngine:
         """Stop the workers: what runs is stopped in order and saved."""
         self._workers.close()
 
-    def stop(self) -> None:
+    def stop(self, stack: Stack | None = None) -> None:
         """Ask all runs that are under way, in whatever thread, to end in order after their wave: they save and raise
-        RunFailed. What runs later is not touched."""
-        self._workers.stop()
+        RunFailed. What runs later is not touched. stack: only this one's."""
+        self._workers.stop(stack)
 
     def evaluate(self, stack: Stack, program: Program) -> Desired:
         """What the program asks for, without planning or changing anything. Only this engine can tell."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from tenantry.engine.interface import Event, OnEvent
+from tenantry.engine.interface import Event, OnEvent, Stack
 from tenantry.engine.request import Request, execute
 
 __all__ = ["InProcess"]
@@ -24,25 +24,26 @@ class InProcess:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._running: set[threading.Event] = set()
+        self._running: dict[threading.Event, Stack] = {}
 
     def run(self, request: Request, on_event: OnEvent | None) -> Any:
         stop = threading.Event()
         with self._changed:
-            self._running.add(stop)
+            self._running[stop] = request.stack
         try:
             with _stopped_by_signals(stop):
                 return execute(request, on_event or _ignore, stop)
         finally:
             with self._changed:
-                self._running.discard(stop)
+                self._running.pop(stop, None)
                 self._changed.notify_all()
 
-    def stop(self) -> None:
-        """Ask every run that is under way to end after its wave."""
+    def stop(self, stack: Stack | None = None) -> None:
+        """Ask every run that is under way (of this stack) to end after its wave."""
         # A copy, not the lock: a signal's handler may call this in the middle of anything.
-        for stop in tuple(self._running):
-            stop.set()
+        for stop, its in tuple(self._running.items()):
+            if stack in (None, its):
+                stop.set()
 
     def close(self) -> None:
         """Stop what other threads run, and wait until it is saved."""

@@ -194,9 +194,9 @@ class Engine(Protocol):
         """Settle what a killed run left (journal, pending operations, our own dead lock)."""
         ...
 
-    def stop(self) -> None:
+    def stop(self, stack: Stack | None = None) -> None:
         """Ask all runs that are under way, in whatever thread, to end in order: they save and raise RunFailed. What
-        runs later is not touched."""
+        runs later is not touched. stack: only this one's runs."""
         ...
 
     def close(self) -> None:

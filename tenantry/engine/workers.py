@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenantry.engine.interface import OnEvent
+from tenantry.engine.interface import OnEvent, Stack
 from tenantry.engine.request import Request
 from tenantry.engine.worker import Begin, Done, Greeting, Happened, Leave, Stop
 from tenantry.tenancy.errors import RunFailed
@@ -78,10 +78,14 @@ class _Process:
         if not self.alive:  # it died in between: its reader may have been through already
             self._bury()
 
-    def stop(self, number: int | None = None) -> None:
-        """Ask a run, or all of them, to end after its wave."""
+    def stop(self, number: int | None = None, *, stack: str | None = None) -> None:
+        """Ask a run, those of a stack, or all of them, to end after its wave."""
         with self._lock:
-            numbers = [one for one in self._pending if number in (None, one)]
+            numbers = [
+                one
+                for one, pending in self._pending.items()
+                if number in (None, one) and stack in (None, pending.stack)
+            ]
         for one in numbers:
             self._send(Stop(one))
 
@@ -165,10 +169,10 @@ class Workers:
                 pending.done.result(timeout=_STOP_S)
             raise
 
-    def stop(self) -> None:
-        """Ask every run that is under way to end after its wave."""
+    def stop(self, stack: Stack | None = None) -> None:
+        """Ask every run that is under way (of this stack) to end after its wave."""
         for process in tuple(self._processes):
-            process.stop()
+            process.stop(stack=None if stack is None else stack.name)
 
     def close(self) -> None:
         """End all runs in order, then the processes."""

@@ -27,6 +27,7 @@ from tenantry.fleet.sameness import check_same_tenant
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
+from tenantry.tenancy.deletion import INCARNATION
 from tenantry.tenancy.errors import (
     Conflict,
     InvalidInput,
@@ -42,10 +43,7 @@ from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import DatabaseTier, Environment, TenantSpec
 
-__all__ = ["INCARNATION", "Applied", "Fleet"]
-
-INCARNATION = "tenantry.dev/incarnation"
-"""Annotation of a Tenant object that was made anew for a living tenant; it names that tenant's incarnation."""
+__all__ = ["Applied", "Fleet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,10 +180,18 @@ class Fleet:
         wish: noted in the record when the run has reached its goal. Raises what stops the run.
         """
         with self.registry.exclusive():
+            self._refuse_deleted(spec.name)
+            self._check_engine(spec)
+            new = self.registry.get(spec.name) is None
             self.registry.claim(self._record(file, spec).model_copy(update={"uid": uid}))
         stack, program = self.stack_of(spec)
-        result = self.engine.up(stack, program, on_event=on_event)
-        self.registry.finished(spec.name, wish=wish)
+        try:
+            result = self.engine.up(stack, program, on_event=on_event)
+        except PolicyViolated:
+            if new:  # nothing was made, so that nothing has to be kept of it
+                self.registry.forget(spec.name)
+            raise
+        self.registry.finished(spec.name, activity=spec.activity.value, wish=wish)
         return result
 
     def operations(self, namespace: str) -> Operations:
@@ -327,7 +333,7 @@ class Fleet:
         except TenantryError as error:
             return Applied(spec=spec, result=None, error=error)
         if result.changes:
-            self.registry.finished(spec.name)
+            self.registry.finished(spec.name, activity=spec.activity.value)
         return Applied(spec=spec, result=result, error=None)
 
     def check_destroyable(self, name: str) -> Record:
@@ -369,6 +375,7 @@ class Fleet:
             namespace=spec.names.namespace,
             uid=earlier.uid if earlier else None,
             wish=earlier.wish if earlier else "",
+            activity=earlier.activity if earlier else spec.activity.value,
             database_tier=spec.database.tier.value,
         )
 

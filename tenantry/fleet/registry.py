@@ -27,7 +27,8 @@ class Record(BaseModel):
     """One tenant of the cell. manifest: its tenant file's text. finished_at: end of the last successful run.
 
     uid: of the Tenant object that it belongs to; None for a tenant without one. wish: what the last successful run was
-    asked for (`resolving.wish`); "" where nobody noted it. database_tier: where its data lies.
+    asked for (`resolving.wish`); "" where nobody noted it. activity: what of its workload that run left standing.
+    database_tier: where its data lies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +48,7 @@ class Record(BaseModel):
     namespace: str
     uid: str | None = None
     wish: str = ""
+    activity: str = "running"
     database_tier: str | None = None
 
 
@@ -55,6 +57,8 @@ class Registry:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._read: dict[Path, tuple[tuple[int, int], Record]] = {}
+        """Records by file, with the (inode, time) that they were read at: a replaced file has another."""
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -79,13 +83,19 @@ class Registry:
     def get(self, name: str) -> Record | None:
         path = self._path(name)
         try:
+            found = path.stat()
+            stamp = (found.st_ino, found.st_mtime_ns)
+            known = self._read.get(path)
+            if known is not None and known[0] == stamp:
+                return known[1]
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
+            self._read.pop(path, None)
             return None
         except OSError as error:
             raise storage_error(error, path) from error
         try:
-            return Record.model_validate_json(text)
+            record = Record.model_validate_json(text)
         except ValidationError as error:
             raise StateCorrupt(
                 f"the record of tenant {name} cannot be read",
@@ -93,6 +103,8 @@ class Registry:
                 hint="restore the file from a backup of the data folder, or apply the tenant file again after "
                 "moving it away; the incarnation in the namespace's label must stay the same",
             ) from error
+        self._read[path] = (stamp, record)
+        return record
 
     def all(self) -> tuple[Record, ...]:
         """Every record, by name."""
@@ -115,12 +127,13 @@ class Registry:
                 )
         self._write(record)
 
-    def finished(self, name: str, *, wish: str = "") -> None:
+    def finished(self, name: str, *, activity: str, wish: str = "") -> None:
         """Note that a run of the tenant's stack reached its goal now, and what it was asked for."""
         with self.exclusive():
             record = self.get(name)
             if record is not None:
-                self._write(record.model_copy(update={"finished_at": datetime.now(UTC), "wish": wish}))
+                noted = {"finished_at": datetime.now(UTC), "wish": wish, "activity": activity}
+                self._write(record.model_copy(update=noted))
 
     def forget(self, name: str) -> None:
         """Remove the record of a destroyed tenant; its incarnation is never used again."""

@@ -55,8 +55,8 @@ class Reason(StrEnum):
     SETTLED = "Settled"
     # Stalled
     INVALID_SPEC = "InvalidSpec"
+    POLICY_VIOLATED = "PolicyViolated"
     CONFLICT = "Conflict"
-    NAME_IN_USE = "NameInUse"
     STACK_LOCKED = "StackLocked"
     STATE_CORRUPT = "StateCorrupt"
     UNSUPPORTED = "Unsupported"

@@ -48,7 +48,7 @@ class Command(PulumiCommand):
         super().__init__(str(root) if root is not None else None, version=_OLDEST)
         self.command = shutil.which(self.command) or self.command
         self.on_start: OnStart | None = None
-        self._running: dict[int, subprocess.Popen[str]] = {}
+        self._running: dict[int, tuple[subprocess.Popen[str], list[str]]] = {}
         self._lock = threading.Lock()
 
     def for_run(self, on_start: OnStart) -> Command:
@@ -82,7 +82,7 @@ class Command(PulumiCommand):
             start_new_session=True,
         )
         with self._lock:
-            self._running[process.pid] = process
+            self._running[process.pid] = (process, args)
         try:
             if self.on_start is not None:
                 self.on_start(process.pid)
@@ -95,10 +95,15 @@ class Command(PulumiCommand):
             raise error from Failure(result, error)
         return result
 
-    def stop(self) -> None:
-        """Ask every run that is under way to end in order: it finishes what it began, saves, and fails."""
+    def stop(self, stack: str | None = None) -> None:
+        """Ask every run that is under way (of this stack) to end in order: it finishes what it began, saves, and
+        fails."""
         with self._lock:
-            running = list(self._running.values())
+            running = [
+                process
+                for process, args in self._running.values()
+                if stack is None or any(one.rpartition("/")[2] == stack for one in args)
+            ]
         for process in running:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)

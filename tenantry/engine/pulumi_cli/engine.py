@@ -65,9 +65,9 @@ class PulumiCli:
     def close(self) -> None:
         self.stop()
 
-    def stop(self) -> None:
-        """Ask all runs that are under way to end in order: they save and raise RunFailed."""
-        self._command.stop()
+    def stop(self, stack: Stack | None = None) -> None:
+        """Ask all runs that are under way (of this stack) to end in order: they save and raise RunFailed."""
+        self._command.stop(None if stack is None else stack.name)
 
     # -- runs ------------------------------------------------------------------------------------------------------
 

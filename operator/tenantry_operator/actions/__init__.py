@@ -1,0 +1,12 @@
+"""What the operator can do for a tenant: one module an action. A new one is added to the list here."""
+
+from tenantry_operator.actions.expire import Expire
+from tenantry_operator.actions.provision import Provision
+from tenantry_operator.contract import Action
+from tenantry_operator.deprovisioning import Deprovision
+
+__all__ = ["all_actions"]
+
+
+def all_actions() -> tuple[Action, ...]:
+    return (Deprovision(), Expire(), Provision())

@@ -1,0 +1,119 @@
+"""The one queue of the operator: keys that wait to be looked at, and the threads that do it.
+
+A key is worked on by one thread at a time. Adding a key that waits keeps the earlier time; adding one that is being
+worked on makes it wait for its end and be looked at again. The key that is due longest comes first. Keys marked sick
+share fewer slots, so that many of them that hang still leave room for the healthy.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["Queue"]
+
+_log = logging.getLogger(__name__)
+_CRASH_DELAY_S = 30.0
+
+
+class Queue:
+    """work: called with a key; what it raises is logged, and the key is tried again later. slots: threads.
+    sick_slots: how many of them may be busy with keys that are marked sick."""
+
+    def __init__(self, work: Callable[[str], None], *, slots: int, sick_slots: int) -> None:
+        self._work = work
+        self._slots = slots
+        self._sick_slots = sick_slots
+        self._due: dict[str, float] = {}
+        self._running: set[str] = set()
+        self._sick: set[str] = set()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for number in range(self._slots):
+            thread = threading.Thread(target=self._serve, name=f"reconcile-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def add(self, key: str, *, after_s: float = 0.0) -> None:
+        """Have the key looked at after this time at the latest."""
+        with self._changed:
+            at = time.monotonic() + after_s
+            if at < self._due.get(key, float("inf")):
+                self._due[key] = at
+                self._changed.notify()
+
+    def mark(self, key: str, *, sick: bool) -> None:
+        with self._changed:
+            if sick:
+                self._sick.add(key)
+            else:
+                self._sick.discard(key)
+
+    def forget(self, key: str) -> None:
+        """Nothing of a key that is gone waits any more."""
+        with self._changed:
+            self._due.pop(key, None)
+            self._sick.discard(key)
+
+    def depth(self) -> int:
+        """How many keys are due and wait for a thread."""
+        with self._changed:
+            now = time.monotonic()
+            return sum(at <= now for at in self._due.values())
+
+    def running(self) -> int:
+        with self._changed:
+            return len(self._running)
+
+    def stop(self) -> None:
+        """Begin no more work; what runs goes on."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for what runs; False when some is still running after this time."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _serve(self) -> None:
+        while (key := self._take()) is not None:
+            try:
+                self._work(key)
+            except Exception:  # noqa: BLE001 - a fault of ours with one tenant must not take the thread from the others
+                _log.exception("a look at the tenant failed", extra={"tenant": key})
+                self.add(key, after_s=_CRASH_DELAY_S)
+            finally:
+                with self._changed:
+                    self._running.discard(key)
+                    self._changed.notify_all()
+
+    def _take(self) -> str | None:
+        with self._changed:
+            while not self._stopping:
+                key, wait_s = self._next()
+                if key is not None:
+                    del self._due[key]
+                    self._running.add(key)
+                    return key
+                self._changed.wait(wait_s)
+            return None
+
+    def _next(self) -> tuple[str | None, float | None]:
+        """The key to work on now; else None and how long until one is due (None: until something changes)."""
+        full = len(self._running & self._sick) >= self._sick_slots
+        free = {
+            key: at for key, at in self._due.items() if key not in self._running and not (full and key in self._sick)
+        }
+        if not free:
+            return None, None
+        key = min(free, key=lambda one: free[one])
+        wait_s = free[key] - time.monotonic()
+        return (key, None) if wait_s <= 0 else (None, wait_s)

@@ -1,0 +1,153 @@
+"""Runs the operator: takes the Lease, watches Tenants, works, and stops in order.
+
+Called by `tenantry operator run`. A second operator of the same cell waits. Whoever loses the Lease cancels what it
+does and ends before the Lease can be another's; what was begun is finished by the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+import kopf
+import psutil
+from pythonjsonlogger.json import JsonFormatter
+
+from tenantry.engine.cluster import Cluster, connect
+from tenantry.fleet import Fleet
+from tenantry_operator import handlers
+from tenantry_operator.actions import all_actions
+from tenantry_operator.lease import DURATION_S, GIVE_UP_S, Lease
+from tenantry_operator.metrics import Metrics
+from tenantry_operator.objects import Tenants
+from tenantry_operator.queueing import Queue
+from tenantry_operator.reconciling import Reconciler
+from tenantry_operator.serving import Serving
+
+__all__ = ["Settings", "configure_logs", "run"]
+
+_log = logging.getLogger(__name__)
+_END_S = 45.0
+"""How long runs that were asked to stop may take to end their wave and save."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """slots: tenants worked on at the same time. deadline_s: of one attempt. namespace: of the Lease."""
+
+    host: str = "127.0.0.1"
+    port: int = 8470
+    slots: int = 8
+    deadline_s: float = 900.0
+    namespace: str = "tenantry-system"
+    lease: str = "tenantry-operator"
+
+
+def configure_logs(level: int = logging.INFO) -> None:
+    """One JSON object a line to standard output."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        JsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("kopf", "urllib3", "aiohttp", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def run(fleet: Fleet, settings: Settings) -> int:
+    """Run until a signal asks to stop (0), or the Lease or the watch is lost (1)."""
+    kubernetes = connect({})
+    stop, lost = threading.Event(), threading.Event()
+    metrics = Metrics()
+    tenants = Tenants(kubernetes)
+
+    def lose() -> None:
+        lost.set()
+        _log.error("the Lease is lost: stopping at once")
+        reconciler.cancel_all("another operator may have taken over")
+        queue.stop()
+        stop.set()
+        _end_hard(DURATION_S - GIVE_UP_S - 1)
+
+    lease = Lease(kubernetes, namespace=settings.namespace, name=settings.lease, on_lost=lose)
+    reconciler = Reconciler(
+        fleet=fleet,
+        kubernetes=kubernetes,
+        tenants=tenants,
+        actions=all_actions(),
+        metrics=metrics,
+        fenced=lambda: lease.held,
+        deadline_s=settings.deadline_s,
+    )
+    queue = Queue(reconciler.look, slots=settings.slots, sick_slots=max(1, settings.slots // 2))
+    reconciler.queue = queue
+    metrics.watch(tenants=tenants, queue=queue, lease=lease)
+    serving = Serving(
+        host=settings.host,
+        port=settings.port,
+        registry=metrics.registry,
+        healthy=lambda: "the Lease is lost" if lost.is_set() else "",
+        ready=lambda: "" if lease.held else "waiting for the Lease",
+    )
+    serving.start()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    try:
+        if lease.acquire(stop, waiting=_log.info):
+            _log.info("the Lease is held, epoch %d", lease.epoch)
+            queue.start()
+            # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
+            watch = threading.Thread(target=_watch, args=(kubernetes, reconciler, stop), name="watch", daemon=True)
+            watch.start()
+            while watch.is_alive():
+                watch.join(1.0)
+            if not stop.is_set():
+                lost.set()
+                _log.error("the watch ended by itself")
+    finally:
+        queue.stop()
+        reconciler.cancel_all("the operator stops")
+        if not queue.join(_END_S):
+            _log.warning("some runs did not end in time; the next operator finishes them")
+        lease.release()
+        serving.stop()
+    _log.info("stopped")
+    return 1 if lost.is_set() else 0
+
+
+def _watch(kubernetes: Cluster, reconciler: Reconciler, stop: threading.Event) -> None:
+    kopf.run(
+        registry=handlers.registry(kubernetes, reconciler.seen),
+        settings=handlers.settings(),
+        standalone=True,
+        clusterwide=True,
+        stop_flag=stop,
+    )
+
+
+def _end_hard(seconds: float) -> None:
+    """Kill our workers and ourselves after this time: nothing of ours may act once the Lease can be another's."""
+
+    def kill() -> None:
+        for child in psutil.Process().children(recursive=True):
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                continue
+        os._exit(1)
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()

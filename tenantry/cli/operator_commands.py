@@ -1,0 +1,43 @@
+"""`tenantry operator …`: the operator of a cell."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run the operator, which keeps a cell's tenants as their objects say.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `run` a subcommand while it is the only one."""
+
+
+@app.command()
+def run(
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    host: Annotated[str, typer.Option("--host", help="Address for health and metrics.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for health and metrics.")] = 8470,
+    slots: Annotated[int, typer.Option("--slots", min=1, max=256, help="Tenants worked on at the same time.")] = 8,
+    deadline_s: Annotated[
+        int, typer.Option("--deadline", min=10, help="Seconds after which an attempt is stopped and made again.")
+    ] = 900,
+) -> None:
+    """Watch the Tenant objects of a cell and make each what its object says, until a signal.
+
+    Logs are JSON lines on standard output; /healthz, /readyz and /metrics are answered on the port.
+    """
+    # Imported here: no other command needs Kopf and what it brings.
+    from tenantry_operator.running import Settings, configure_logs
+    from tenantry_operator.running import run as run_operator
+
+    configure_logs()
+    with open_fleet(cell, local, tenants=slots) as fleet:
+        code = run_operator(fleet, Settings(host=host, port=port, slots=slots, deadline_s=deadline_s))
+    raise typer.Exit(code)
