@@ -201,7 +201,8 @@ def wish(tenant: Tenant, spec: TenantSpec) -> str:
     Tenantry, which knows these differently, runs no tenant again by itself.
     """
     parts = {
-        "spec": tenant.spec.model_dump(mode="json"),
+        # Without defaults: a field that a newer version adds is in nobody's wish.
+        "spec": tenant.spec.model_dump(mode="json", exclude_defaults=True),
         "incarnation": spec.incarnation,
         "release": spec.workload.release,
         "template": spec.workload.template_version,

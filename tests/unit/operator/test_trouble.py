@@ -1,0 +1,79 @@
+"""What goes wrong: how long it waits, when it needs a hand, and what a person is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenantry.tenancy.conditions import Reason
+from tenantry.tenancy.errors import (
+    Conflict,
+    DependencyUnavailable,
+    InvalidInput,
+    Locked,
+    Problem,
+    RunFailed,
+    StateCorrupt,
+    TenantryError,
+    Unsupported,
+)
+from tenantry.tenancy.lifecycle import Verb
+from tenantry_operator.trouble import ATTEMPTS, Trouble, another
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def after(error: TenantryError, times: int, jitter: float = 0.5) -> Trouble:
+    trouble: Trouble | None = None
+    for _ in range(times):
+        trouble = another(error, trouble, verb=Verb.PROVISION, generation=1, now=NOW, jitter=jitter)
+    assert trouble is not None
+    return trouble
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "at_once"),
+    [
+        (InvalidInput("no"), Reason.INVALID_SPEC, True),
+        (Conflict("no"), Reason.CONFLICT, True),
+        (Unsupported("no"), Reason.UNSUPPORTED, True),
+        (StateCorrupt("no"), Reason.STATE_CORRUPT, True),
+        (Locked("no"), Reason.STACK_LOCKED, False),
+        (DependencyUnavailable("no"), Reason.DEPENDENCY_UNAVAILABLE, False),
+        (RunFailed("no"), Reason.RETRIES_EXHAUSTED, False),
+    ],
+)
+def test_what_time_does_not_heal_needs_a_hand_at_once_the_rest_after_some_attempts(
+    error: TenantryError, reason: Reason, at_once: bool
+) -> None:
+    assert after(error, 1).stalled is at_once
+    assert after(error, ATTEMPTS).stalled
+    assert after(error, 1).reason is reason
+
+
+@given(st.integers(1, 50), st.floats(0, 1))
+def test_the_delay_grows_and_is_bounded(times: int, jitter: float) -> None:
+    delay = after(RunFailed("no"), times, jitter).again_at - NOW
+    assert timedelta(seconds=1) < delay <= timedelta(minutes=12.5)
+    assert after(RunFailed("no"), times + 1, jitter).again_at - NOW >= delay
+    assert after(DependencyUnavailable("no"), times, jitter).again_at - NOW <= timedelta(seconds=75)
+
+
+def test_an_edited_object_and_another_verb_begin_anew() -> None:
+    held = after(RunFailed("no"), ATTEMPTS)
+    assert held.holds_back(Verb.PROVISION, 1, NOW)
+    assert not held.holds_back(Verb.PROVISION, 2, NOW)
+    assert not held.holds_back(Verb.DEPROVISION, 1, NOW)
+    fresh = another(RunFailed("no"), held, verb=Verb.PROVISION, generation=2, now=NOW, jitter=0)
+    assert (fresh.attempts, fresh.stalled) == (1, False)
+
+
+def test_a_person_is_told_each_problem_and_what_to_do() -> None:
+    error = InvalidInput(
+        "cannot be accepted", problems=(Problem(message="taken", path="spec.hosts[0]", hint="another"),)
+    )
+    assert after(error, 1).told == "cannot be accepted; spec.hosts[0]: taken (another)"
+    assert after(RunFailed("broke", where="web", hint="again"), 1).told == "broke (web); again"
