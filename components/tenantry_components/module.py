@@ -84,7 +84,7 @@ def autoscaler(spec: TenantSpec, module: ModuleSpec) -> Manifest:
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": module.name},
             "minReplicas": max(1, module.replicas_min),
-            "maxReplicas": module.replicas_max,
+            "maxReplicas": module.by_hand or module.replicas_max,
             "metrics": [
                 {
                     "type": "ContainerResource",

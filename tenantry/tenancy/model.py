@@ -173,6 +173,9 @@ class ModuleOverride(Fields):
     """false switches an optional module off, true an off-by-default one on."""
     replicas: Replicas | None = None
     """Services and workers only."""
+    scale: Annotated[int, Field(ge=0, le=1000, strict=True)] | None = None
+    """By hand: exactly so many replicas, whatever is measured; 0 stops it. Left out: it follows its load. Services and
+    workers only."""
     cpu: Cpu | None = None
     """CPU request of one replica; its limit grows in proportion."""
     memory: Mebibytes | None = None

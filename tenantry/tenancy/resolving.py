@@ -128,7 +128,14 @@ def resolve(
     values = _values(tenant, derived, cell, hosts, release, database, cache, messaging, limits, retention_days)
     earlier = len(findings)
     modules = module_specs(
-        tenant, entry.workload, plan, environment, plans=catalogue.plans, values=values, findings=findings
+        tenant,
+        entry.workload,
+        plan,
+        environment,
+        tier=database.tier,
+        plans=catalogue.plans,
+        values=values,
+        findings=findings,
     )
     check_scaling(tenant, entry.workload, cell, findings)
     storage = _storage(entry, plan, modules)

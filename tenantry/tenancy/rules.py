@@ -209,6 +209,13 @@ def check_scaling(tenant: Tenant, workload: Workload, cell: Cell, findings: Find
                 f"cell {cell.metadata.name} has no operator that would follow {name}",
                 hint="leave it out, or choose a cell whose file says operator: true",
             )
+    for name, override in tenant.spec.modules.items():
+        if override.scale == 0 and not cell.spec.operator:
+            findings.add(
+                ("spec", "modules", name, "scale"),
+                f"cell {cell.metadata.name} has no operator that would scale a module to nothing",
+                hint="write enabled: false where the module is optional, or scale: 1",
+            )
     scaling = [one.name for one in workload.spec.modules if one.kind in (ModuleKind.SERVICE, ModuleKind.WORKER)]
     seen: set[str] = set()
     for index, campaign in enumerate(tenant.spec.scaling.calendar):

@@ -29,14 +29,18 @@ from tenantry.tenancy.spec import ModuleKind, ModuleSpec, TenantSpec
 
 __all__ = [
     "Ask",
+    "Basis",
     "Cap",
     "Reading",
     "Sample",
+    "Span",
     "Target",
     "asked",
     "by_cpu",
+    "by_load",
     "sample",
     "scalable",
+    "span_of",
     "steady",
     "targets",
     "trimmed",
@@ -50,6 +54,19 @@ class Cap(StrEnum):
     CALENDAR = "Calendar"
     QUOTA = "Quota"
     CONNECTIONS = "DatabaseConnections"
+
+
+class Basis(StrEnum):
+    """What a number of replicas goes back to."""
+
+    MINIMUM = "PlanMinimum"
+    DEMAND = "Demand"
+    IDLE = "Idle"
+    CAMPAIGN = "Campaign"
+    BY_HAND = "ByHand"
+    STEADYING = "Steadying"
+    UNREAD = "SourceUnreadable"
+    CPU = "Cpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +84,7 @@ class Sample:
     at: datetime
     replicas: int
     why: str
+    basis: Basis = Basis.DEMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +96,7 @@ class Ask:
     replicas: int
     why: str
     wanted: int
+    basis: Basis
     cap: Cap | None = None
 
 
@@ -88,7 +107,16 @@ class Target:
     module: str
     replicas: int
     why: str
+    basis: Basis
     cap: Cap | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Between what an autoscaler may choose now. most is 0 while the calendar switches the module off."""
+
+    least: int
+    most: int
 
 
 def scalable(spec: TenantSpec) -> tuple[ModuleSpec, ...]:
@@ -97,15 +125,23 @@ def scalable(spec: TenantSpec) -> tuple[ModuleSpec, ...]:
 
 
 def by_cpu(spec: TenantSpec, module: ModuleSpec) -> bool:
-    """Whether an autoscaler of Kubernetes owns its replicas. Where sources tell more than the CPU does, the operator
-    does, if the cell has one."""
-    return module.replicas_max > 1 and not (module.sources and spec.cell.spec.operator)
+    """Whether an autoscaler of Kubernetes owns its replicas. Where sources tell more than the CPU does, or people say
+    how many, the operator does, if the cell has one."""
+    owned = bool(module.sources) or module.by_hand is not None
+    return module.replicas_max > 1 and not (owned and spec.cell.spec.operator)
+
+
+def by_load(spec: TenantSpec, module: ModuleSpec) -> bool:
+    """Whether what its sources say can change its replicas: else they need not be read."""
+    if module.by_hand is not None or not module.sources or by_cpu(spec, module):
+        return False
+    return spec.scaling.idle_to_zero or module.replicas_max > module.replicas_min
 
 
 def sample(module: ModuleSpec, readings: Iterable[Reading], *, running: int, at: datetime) -> Sample:
     """What the sources demand now. One that cannot be read might demand what runs: no less than that is asked then."""
     values = {one.source: one.value for one in readings}
-    best = Sample(at=at, replicas=0, why="nothing waits")
+    best = Sample(at=at, replicas=0, why="nothing waits", basis=Basis.IDLE)
     unread: list[str] = []
     for source in module.sources:
         value = values.get(source.name)
@@ -117,7 +153,8 @@ def sample(module: ModuleSpec, readings: Iterable[Reading], *, running: int, at:
             why = f"{source.name} {value}, {source.per_replica} a replica"
             best = Sample(at=at, replicas=needed, why=why)
     if unread and running > best.replicas:
-        return Sample(at=at, replicas=running, why=f"kept while {', '.join(unread)} cannot be read")
+        why = f"kept while {', '.join(unread)} cannot be read"
+        return Sample(at=at, replicas=running, why=why, basis=Basis.UNREAD)
     return best
 
 
@@ -136,9 +173,10 @@ def steady(samples: Sequence[Sample], module: ModuleSpec, *, running: int, now: 
     most = max(falling, key=lambda one: one.replicas, default=None)
     if least is not None and least.replicas > running:
         return least
-    if most is not None and most.replicas < running:
+    if most is not None and most.replicas <= running:
         return most
-    return Sample(at=now, replicas=running, why=f"demand steady for less than {module.lower_after_s} s")
+    why = f"more is needed for less than {module.raise_after_s} s" if most is not None else "not measured yet"
+    return Sample(at=now, replicas=running, why=why, basis=Basis.STEADYING)
 
 
 def asked(
@@ -156,31 +194,40 @@ def asked(
     zero, when nothing waits.
     """
     if by_hand is not None:
-        return _limited(module, by_hand, "set by hand", most=None, campaign="")
-    wanted, why = module.replicas_min, "the plan's minimum"
+        return _limited(module, by_hand, "set by hand", Basis.BY_HAND, most=None, campaign="")
+    wanted, why, basis = module.replicas_min, "the plan's minimum", Basis.MINIMUM
     if measured is not None and idle_to_zero and measured.replicas == 0:
-        wanted, why = 0, "idle: nothing waits"
+        wanted, why, basis = 0, "idle: nothing waits", Basis.IDLE
     if measured is not None and measured.replicas > wanted:
-        wanted, why = measured.replicas, measured.why
+        wanted, why, basis = measured.replicas, measured.why, measured.basis
     most: tuple[int, str] | None = None
     for campaign in calendar:
         said = campaign.of(module.name)
         if said is None or not is_active(campaign, now):
             continue
         if said.least is not None and said.least > wanted:
-            wanted, why = said.least, f"campaign {campaign.name}"
+            wanted, why, basis = said.least, f"campaign {campaign.name}", Basis.CAMPAIGN
         if said.most is not None and (most is None or said.most < most[0]):
             most = (said.most, campaign.name)
-    return _limited(module, wanted, why, most=most[0] if most else None, campaign=most[1] if most else "")
+    return _limited(module, wanted, why, basis, most=most[0] if most else None, campaign=most[1] if most else "")
 
 
-def _limited(module: ModuleSpec, wanted: int, why: str, *, most: int | None, campaign: str) -> Ask:
+def _limited(module: ModuleSpec, wanted: int, why: str, basis: Basis, *, most: int | None, campaign: str) -> Ask:
+    replicas, cap = wanted, None
     if most is not None and most < min(wanted, module.replicas_max):
+        replicas, cap = most, Cap.CALENDAR
         why = f"campaign {campaign} allows {most} ({wanted}: {why})"
-        return Ask(module=module.name, replicas=most, why=why, wanted=wanted, cap=Cap.CALENDAR)
-    if wanted > module.replicas_max:
-        return Ask(module=module.name, replicas=module.replicas_max, why=why, wanted=wanted, cap=Cap.PLAN)
-    return Ask(module=module.name, replicas=wanted, why=why, wanted=wanted)
+    elif wanted > module.replicas_max:
+        replicas, cap = module.replicas_max, Cap.PLAN
+    return Ask(module=module.name, replicas=replicas, why=why, wanted=wanted, basis=basis, cap=cap)
+
+
+def span_of(module: ModuleSpec, calendar: Sequence[Campaign], now: datetime) -> Span:
+    """What an autoscaler of the module may choose between now: the plan's span, narrowed by the campaigns that run."""
+    said = [one.of(module.name) for one in calendar if is_active(one, now)]
+    most = min([one.most for one in said if one is not None and one.most is not None] + [module.replicas_max])
+    least = max([one.least for one in said if one is not None and one.least is not None] + [module.replicas_min])
+    return Span(least=min(least, most), most=most)
 
 
 def targets(spec: TenantSpec, asks: Sequence[Ask]) -> tuple[Target, ...]:
@@ -226,7 +273,7 @@ def _target(ask: Ask, replicas: int, cap: Cap | None) -> Target:
         Cap.QUOTA: f"; {ask.wanted} would be needed, the namespace's quota has no more room",
         Cap.CONNECTIONS: f"; {ask.wanted} would be needed, the database connections do not suffice",
     }[cap]
-    return Target(module=ask.module, replicas=replicas, why=ask.why + told, cap=cap)
+    return Target(module=ask.module, replicas=replicas, why=ask.why + told, basis=ask.basis, cap=cap)
 
 
 def _cost(module: ModuleSpec) -> dict[str, int]:

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.model import Tenant
+from tenantry.tenancy.scaling import Basis, Cap
 
 __all__ = ["cloud_schema_text", "crd", "crd_text", "json_schema", "json_schema_text", "main"]
 
@@ -34,6 +35,19 @@ _CONDITION: dict[str, Any] = {
     },
 }
 
+_MODULE: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "replicas", "ready", "why", "basis"],
+    "properties": {
+        "name": {"type": "string", "maxLength": 63},
+        "replicas": {"type": "integer", "description": "As many as it should have."},
+        "ready": {"type": "integer"},
+        "why": {"type": "string", "maxLength": 1024, "description": "Why so many, and what held it there."},
+        "basis": {"type": "string", "enum": [one.value for one in Basis]},
+        "cappedBy": {"type": "string", "enum": [one.value for one in Cap]},
+    },
+}
+
 _STATUS: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -44,6 +58,13 @@ _STATUS: dict[str, Any] = {
         "release": {"type": "string"},
         "templateVersion": {"type": "integer"},
         "hosts": {"type": "array", "items": {"type": "string"}},
+        "modules": {
+            "type": "array",
+            "description": "Modules that have replicas: how many, why, and what capped it.",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            "items": _MODULE,
+        },
         "conditions": {
             "type": "array",
             "x-kubernetes-list-type": "map",

@@ -10,12 +10,22 @@ from tenantry.tenancy.model import ModuleOverride, Tenant
 from tenantry.tenancy.placeholders import fill
 from tenantry.tenancy.plans import EnvironmentClass, Plan
 from tenantry.tenancy.quantity import cpu_text, mebibytes_text
-from tenantry.tenancy.spec import MessagingKind, ModuleKind, ModuleSpec, Probe, ScalingSource, ScheduledTask
+from tenantry.tenancy.spec import (
+    DatabaseTier,
+    MessagingKind,
+    ModuleKind,
+    ModuleSpec,
+    Probe,
+    ScalingSource,
+    ScheduledTask,
+)
 from tenantry.tenancy.workload import ModuleFields, ProbeFields, SourceFields, Workload
 
 __all__ = ["module_specs"]
 
 _UNTOUCHED = ModuleOverride()
+_COUNTED = {"scale": "replicas"}
+"""Fields that ask for something of another name."""
 
 
 def module_specs(
@@ -24,11 +34,13 @@ def module_specs(
     plan: Plan,
     environment: EnvironmentClass,
     *,
+    tier: DatabaseTier,
     plans: Mapping[str, Plan],
     values: Mapping[str, str],
     findings: Findings,
 ) -> tuple[ModuleSpec, ...]:
-    """The modules that are switched on. values: for placeholders. What breaks a bound goes to `findings`."""
+    """The modules that are switched on. tier: of its database. values: for placeholders. What breaks a bound goes to
+    `findings`."""
     known = {one.name: one for one in workload.spec.modules}
     for name in tenant.spec.modules:
         if name not in known:
@@ -50,7 +62,7 @@ def module_specs(
             )
         _check_bounds(module, override, plan, environment, plans=plans, findings=findings)
         if enabled:
-            specs.append(_sized(module, override, workload, plan, environment, values))
+            specs.append(_sized(module, override, workload, plan, environment, tier, values))
     return tuple(specs)
 
 
@@ -66,14 +78,22 @@ def _check_bounds(
     at = ("spec", "modules", module.name)
     bounds = module.sizes[plan.spec.size].bounds
     scales = module.kind in (ModuleKind.SERVICE, ModuleKind.WORKER)
-    if override.replicas is not None and not scales:
+    for field in ("replicas", "scale"):
+        if getattr(override, field) is not None and not scales:
+            findings.add(
+                (*at, field),
+                f"module {module.name} is {module.kind.value}: it has no replicas to set",
+                hint=f"leave {field} out",
+                at_key=True,
+            )
+    if override.scale == 0 and module.public:
         findings.add(
-            (*at, "replicas"),
-            f"module {module.name} is {module.kind.value}: it has no replicas to set",
-            hint="leave replicas out",
-            at_key=True,
+            (*at, "scale"),
+            f"module {module.name} answers the tenant's hosts: it cannot be scaled to nothing",
+            hint="to stop the tenant write suspended: true, which goes on answering unsubscribe links",
         )
     asked: tuple[tuple[str, int | None, int, str], ...] = (
+        ("scale", override.scale if scales else None, bounds.replicas, str(bounds.replicas)),
         (
             "replicas",
             override.replicas.max if override.replicas is not None and scales else None,
@@ -87,16 +107,18 @@ def _check_bounds(
         if wanted is not None and wanted > most:
             findings.add(
                 (*at, name),
-                f"plan {plan.name} allows module {module.name} at most {text} {name}",
-                hint=_plan_for(module, name, wanted, plans) or f"write at most {text}",
+                f"plan {plan.name} allows module {module.name} at most {text} {_COUNTED.get(name, name)}",
+                hint=_plan_for(module, _COUNTED.get(name, name), wanted, plans) or f"write at most {text}",
             )
     cap = environment.spec.max_replicas
-    if cap is not None and scales and override.replicas is not None and override.replicas.max > cap:
-        findings.add(
-            (*at, "replicas"),
-            f"environment {environment.metadata.name} allows at most {cap} replica(s) a module",
-            hint="leave replicas out, or make it a production environment",
-        )
+    highest = override.replicas.max if override.replicas is not None else None
+    for field, count in (("replicas", highest), ("scale", override.scale)):
+        if cap is not None and scales and count is not None and count > cap:
+            findings.add(
+                (*at, field),
+                f"environment {environment.metadata.name} allows at most {cap} replica(s) a module",
+                hint=f"leave {field} out, or make it a production environment",
+            )
 
 
 def _plan_for(module: ModuleFields, name: str, wanted: int, plans: Mapping[str, Plan]) -> str | None:
@@ -111,6 +133,7 @@ def _sized(
     workload: Workload,
     plan: Plan,
     environment: EnvironmentClass,
+    tier: DatabaseTier,
     values: Mapping[str, str],
 ) -> ModuleSpec:
     size = module.sizes[plan.spec.size]
@@ -120,6 +143,10 @@ def _sized(
         least, most = override.replicas.min, override.replicas.max
     if environment.spec.max_replicas is not None:
         least, most = min(least, environment.spec.max_replicas), min(most, environment.spec.max_replicas)
+    by_hand = override.scale if scales else None
+    if by_hand is not None:
+        # Its room stays at least what the plan gives it, so that going back and forth moves no quota.
+        least, most = by_hand, max(most, by_hand)
     cpu = size.cpu if override.cpu is None else override.cpu
     memory = size.memory if override.memory is None else override.memory
     variables = {**workload.spec.environment, **module.environment}
@@ -163,25 +190,24 @@ def _sized(
         run_before=module.run_before,
         group=module.group,
         essential_paths=module.essential_paths,
-        sources=() if scaling is None else _sources(scaling.sources, plan),
+        by_hand=by_hand,
+        sources=() if scaling is None else _sources(scaling.sources, plan, tier),
         raise_after_s=0 if scaling is None else scaling.raise_after_s,
         lower_after_s=300 if scaling is None else scaling.lower_after_s,
     )
 
 
-def _sources(sources: Iterable[SourceFields], plan: Plan) -> tuple[ScalingSource, ...]:
-    """Those that the tenant has: without RabbitMQ, a queue is a table of its own schema."""
+def _sources(sources: Iterable[SourceFields], plan: Plan, tier: DatabaseTier) -> tuple[ScalingSource, ...]:
+    """Those that can be read: without RabbitMQ, a queue is a table of its own schema; a server of the tenant's own is
+    open to its own modules alone, so that nothing is counted there."""
     has_queues = plan.spec.messaging.kind is MessagingKind.RABBITMQ
-    return tuple(
-        ScalingSource(
-            name=one.name,
-            queue=one.queue if has_queues else None,
-            query=None if has_queues and one.queue is not None else one.query,
-            per_replica=one.per_replica,
-        )
-        for one in sources
-        if (one.queue is not None and has_queues) or one.query is not None
-    )
+    found = []
+    for one in sources:
+        queue = one.queue if has_queues else None
+        query = one.query if queue is None and tier is DatabaseTier.SHARED else None
+        if queue is not None or query is not None:
+            found.append(ScalingSource(name=one.name, queue=queue, query=query, per_replica=one.per_replica))
+    return tuple(found)
 
 
 def _probe(probe: ProbeFields | None) -> Probe | None:

@@ -217,6 +217,8 @@ class ModuleSpec:
     """How long demand must be higher, or lower, before the replicas follow it."""
     essential_paths: tuple[str, ...] = ()
     """What of a public module is answered even while the tenant is suspended: unsubscribe links."""
+    by_hand: int | None = None
+    """So many replicas, whatever is measured; None: they follow its load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,21 @@ from tenantry.tenancy.campaigns import Campaign, CampaignReplicas
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import InvalidInput
 from tenantry.tenancy.quota import connections_needed, footprint_of
-from tenantry.tenancy.scaling import Ask, Cap, Reading, Sample, asked, by_cpu, sample, steady, targets
+from tenantry.tenancy.scaling import (
+    Ask,
+    Basis,
+    Cap,
+    Reading,
+    Sample,
+    Span,
+    asked,
+    by_cpu,
+    by_load,
+    sample,
+    span_of,
+    steady,
+    targets,
+)
 from tenantry.tenancy.spec import ModuleSpec, TenantSpec
 from tests.unit.conftest import Resolve
 from tests.unit.strategies import modules
@@ -151,7 +165,13 @@ def test_never_above_quota_or_connections(
         database=dataclasses.replace(spec.database, connections=connections),
     )
     asks = [
-        Ask(module=name, replicas=min(count, module(spec, name).replicas_max), why="it asks", wanted=count)
+        Ask(
+            module=name,
+            replicas=min(count, module(spec, name).replicas_max),
+            why="it asks",
+            wanted=count,
+            basis=Basis.DEMAND,
+        )
         for name, count in zip(NAMES, wanted, strict=True)
     ]
     decided = {one.module: one for one in targets(tight, asks)}
@@ -173,7 +193,9 @@ def test_what_shares_a_scarce_budget_grows_in_turn(spec: TenantSpec) -> None:
     others = [one for one in spec.workload.modules if not one.sources]
     room = connections_needed(others) + 1 + sum(3 * one.database_connections for one in shared)
     tight = dataclasses.replace(spec, database=dataclasses.replace(spec.database, connections=room))
-    asks = [Ask(module=one.name, replicas=one.replicas_max, why="it asks", wanted=9) for one in shared]
+    asks = [
+        Ask(module=one.name, replicas=one.replicas_max, why="it asks", wanted=9, basis=Basis.DEMAND) for one in shared
+    ]
     found = {one.module: one.replicas for one in targets(tight, asks)}
     assert abs(found["messaging-email"] - found["scoring"]) <= 1
     assert found["messaging-failed"] == 1
@@ -182,7 +204,7 @@ def test_what_shares_a_scarce_budget_grows_in_turn(spec: TenantSpec) -> None:
 
 def test_a_whole_plan_fits_its_own_caps(spec: TenantSpec) -> None:
     asks = [
-        Ask(module=one.name, replicas=one.replicas_max, why="it asks", wanted=one.replicas_max)
+        Ask(module=one.name, replicas=one.replicas_max, why="it asks", wanted=one.replicas_max, basis=Basis.DEMAND)
         for one in spec.workload.modules
         if one.name in NAMES
     ]
@@ -226,3 +248,80 @@ def test_what_only_an_operator_can_follow_is_refused_without_one(resolve_text: R
     with pytest.raises(InvalidInput) as caught:
         resolve_text(f"scaling: {{{line}}}")
     assert where in [one.path for one in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "read"),
+    [
+        pytest.param((), "messaging-email", True, id="room above the minimum"),
+        pytest.param((), "messaging-failed", False, id="minimum and maximum are one"),
+        pytest.param(("scaling: {idle: zero}",), "messaging-failed", True, id="unless it may go to zero"),
+        pytest.param(("modules: {messaging-email: {scale: 2}}",), "messaging-email", False, id="set by hand"),
+        pytest.param((), "web", False, id="nothing to read"),
+    ],
+)
+def test_sources_are_read_only_where_they_can_change_something(
+    resolve_text: Resolve, operated: Cell, lines: tuple[str, ...], name: str, read: bool
+) -> None:
+    spec = resolve_text(*lines, cell=operated)
+    assert by_load(spec, module(spec, name)) is read
+
+
+def test_by_hand_takes_the_module_from_its_autoscaler(resolve_text: Resolve, operated: Cell, cell: Cell) -> None:
+    lines = ("modules: {web: {scale: 3}}",)
+    held, alone = resolve_text(*lines, cell=operated), resolve_text(*lines, cell=cell)
+    assert not by_cpu(held, module(held, "web"))
+    assert by_cpu(alone, module(alone, "web")), "without an operator the autoscaler holds the number"
+    assert (module(held, "web").by_hand, module(held, "web").replicas_max) == (3, 4), "its room stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("lines", "plan", "path"),
+    [
+        pytest.param("{segmenter: {scale: 2}}", "growth", "spec.modules.segmenter.scale", id="it has no replicas"),
+        pytest.param("{scoring: {scale: 7}}", "growth", "spec.modules.scoring.scale", id="above the plan's bounds"),
+        pytest.param("{web: {scale: 0}}", "growth", "spec.modules.web.scale", id="what answers hosts is not stopped"),
+        pytest.param("{scoring: {scale: -1}}", "growth", "spec.modules.scoring.scale", id="fewer than none"),
+    ],
+)
+def test_a_number_by_hand_has_bounds(resolve_text: Resolve, operated: Cell, lines: str, plan: str, path: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        resolve_text(f"modules: {lines}", plan=plan, cell=operated)
+    assert [one.path for one in caught.value.problems] == [path]
+
+
+def test_without_an_operator_nobody_scales_to_nothing(resolve_text: Resolve, cell: Cell) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        resolve_text("modules: {scoring: {scale: 0}}", cell=cell)
+    assert [one.path for one in caught.value.problems] == ["spec.modules.scoring.scale"]
+
+
+def test_on_a_server_of_its_own_only_queues_are_read(resolve_text: Resolve, operated: Cell) -> None:
+    spec = resolve_text("database: {tier: dedicated}", cell=operated)
+    assert [one.name for one in module(spec, "messaging-email").sources] == ["messages"]
+    assert module(spec, "messaging-failed").sources == ()
+
+
+@pytest.mark.parametrize(
+    ("calendar", "span"),
+    [
+        pytest.param((), Span(least=1, most=3), id="the plan's span"),
+        pytest.param((campaign(least=2),), Span(least=2, most=3), id="a campaign raises the least"),
+        pytest.param((campaign(least=9),), Span(least=3, most=3), id="within the maximum"),
+        pytest.param(
+            (campaign(least=2), campaign(most=1, name="off")), Span(least=1, most=1), id="the most goes before"
+        ),
+        pytest.param((campaign(most=0),), Span(least=0, most=0), id="switched off"),
+    ],
+)
+def test_the_span_of_an_autoscaler(spec: TenantSpec, calendar: tuple[Campaign, ...], span: Span) -> None:
+    assert span_of(module(spec, "messaging-email"), calendar, NOW) == span
+
+
+def test_the_explanation_says_what_is_measured_and_what_it_comes_to(spec: TenantSpec) -> None:
+    one = module(spec, "messaging-email")
+    found = sample(
+        one, [Reading(source="messages", value=1203), Reading(source="trigger-lag", value=0)], running=1, at=NOW
+    )
+    counted = steady([found], one, running=3, now=NOW)
+    assert (counted.why, counted.basis) == ("messages 1203, 500 a replica", Basis.DEMAND)
