@@ -22,6 +22,7 @@ import pymysql.connections
 from pydantic import SecretStr
 from pymysql.constants import ER
 
+from tenantry.backup.manifest import Content
 from tenantry.backup.portable import PortableDump
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked, RunFailed, TenantryError
 
@@ -153,8 +154,9 @@ class Database:
             if connection is not None:
                 connection.close()
 
-    def dump(self, login: Login, target: Any, *, events: bool) -> None:
-        """Stream a consistent dump into `target`. Raises RunFailed or DependencyUnavailable when it ends badly."""
+    def dump(self, login: Login, target: Any, *, events: bool) -> Content:
+        """Stream a consistent dump into `target`, and say what it holds. Raises RunFailed or DependencyUnavailable when
+        it ends badly."""
         arguments = (*_DUMP, "--events") if events else _DUMP
         with self._program(arguments, login, (self.schema,), stdout=subprocess.PIPE) as (process, complaints):
             portable = PortableDump(target)
@@ -163,6 +165,11 @@ class Database:
                 portable.write(piece)
             portable.finish()
             self._judge(process, complaints, "the dump failed")
+        return portable.content
+
+    def content(self, login: Login) -> Content:
+        """What a dump would hold now, read as one point in time and kept nowhere."""
+        return self.dump(login, _Nowhere(), events=False)
 
     def load(self, login: Login, source: IO[bytes]) -> None:
         """Run a dump in the schema. Raises RunFailed; the schema then holds a part of it."""
@@ -275,6 +282,11 @@ class Database:
         if isinstance(error, pymysql.OperationalError | pymysql.InterfaceError):
             return DependencyUnavailable(f"the database server is out of reach (error {code})", where=self.name)
         return Conflict(f"the database server refuses a statement (error {code})", where=self.name)
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> int:
+        return len(data)
 
 
 def _quote(identifier: str) -> str:

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from tenantry.tenancy.errors import StateCorrupt
 
-__all__ = ["ID", "MANIFEST", "Manifest", "Part", "Segment", "binding", "new_id", "taken_at"]
+__all__ = ["ID", "MANIFEST", "Content", "Manifest", "Part", "Segment", "Table", "binding", "new_id", "taken_at"]
 
 MANIFEST = "manifest.json"
 ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
@@ -68,6 +68,34 @@ class Part(_Model):
         return self
 
 
+class Table(_Model):
+    """One table's rows, counted and digested as the dump has them."""
+
+    name: str
+    rows: int = Field(ge=0)
+    sha256: str = _Sha256
+
+
+class Content(_Model):
+    """What the dump holds. program: what made it; another one may write the same rows in other words, so that digests
+    compare within one program only, and row counts always."""
+
+    program: str
+    tables: tuple[Table, ...]
+
+    def differences(self, found: Content) -> tuple[str, ...]:
+        """What of this is not so in `found`, one sentence each; () when all of it is."""
+        wanted, there = ({table.name: table for table in one.tables} for one in (self, found))
+        said = [f"table {name} is missing" for name in sorted(wanted.keys() - there.keys())]
+        said += [f"table {name} is too many" for name in sorted(there.keys() - wanted.keys())]
+        for name in sorted(wanted.keys() & there.keys()):
+            if wanted[name].rows != there[name].rows:
+                said.append(f"table {name} has {there[name].rows} rows instead of {wanted[name].rows}")
+            elif self.program == found.program and wanted[name].sha256 != there[name].sha256:
+                said.append(f"table {name} has other rows")
+        return tuple(said)
+
+
 class Manifest(_Model):
     version: Literal[1] = 1
     id: str = Field(pattern=ID.pattern)
@@ -79,6 +107,8 @@ class Manifest(_Model):
     finished_at: AwareDatetime
     transit_key: str
     parts: tuple[Part, ...] = Field(min_length=1)
+    content: Content | None = None
+    """None in backups of before it was noted."""
     left_out: tuple[str, ...] = ()
     """What could not be taken and why, one sentence each; empty as a rule."""
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tenantry.backup.catalogue import catalogue, remove
 from tenantry.backup.database import Login, Session
 from tenantry.backup.envelope import part_of
-from tenantry.backup.manifest import MANIFEST, Manifest, Part, new_id
+from tenantry.backup.manifest import MANIFEST, Content, Manifest, Part, new_id
 from tenantry.backup.media import pack
 from tenantry.backup.surroundings import Surroundings
 from tenantry.tenancy.errors import Locked, TenantryError
@@ -31,8 +31,9 @@ class Pruned:
     stale: tuple[str, ...]
 
 
-def take(around: Surroundings) -> tuple[Manifest, Pruned]:
-    """One backup, then retention. A failure before the manifest removes what was written and raises."""
+def take(around: Surroundings, *, retain: bool = True) -> tuple[Manifest, Pruned]:
+    """One backup, then retention unless `retain` is false. A failure before the manifest removes what was written, and
+    raises."""
     with around.database.session() as (session, login):
         session.lock()
         stale = _clean(around)
@@ -44,7 +45,7 @@ def take(around: Surroundings) -> tuple[Manifest, Pruned]:
             with suppress(TenantryError):
                 remove(around.store, catalogue(around.store), identifier)
             raise
-        return manifest, Pruned(expired=_expire(around), stale=stale)
+        return manifest, Pruned(expired=_expire(around) if retain else (), stale=stale)
 
 
 def prune(around: Surroundings) -> Pruned:
@@ -75,7 +76,10 @@ def _write(around: Surroundings, session: Session, login: Login, identifier: str
             fill(envelope.sink)
         return envelope.part(kind)
 
-    parts = [part("database", "database", lambda sink: around.database.dump(login, sink, events=events))]
+    dumped: list[Content] = []
+    parts = [
+        part("database", "database", lambda sink: dumped.append(around.database.dump(login, sink, events=events))),
+    ]
     for name, folder in sorted(settings.media.items()):
         parts.append(part(f"media-{name}", "media", lambda sink, folder=folder: left_out.extend(pack(folder, sink))))  # type: ignore[misc]
     secrets = around.openbao.secret(APPLICATION_SECRETS)
@@ -99,6 +103,7 @@ def _write(around: Surroundings, session: Session, login: Login, identifier: str
         finished_at=datetime.now(UTC),
         transit_key=around.openbao.key_name,
         parts=tuple(parts),
+        content=dumped[0],
         left_out=tuple(left_out),
     )
     around.store.put(f"{identifier}/{MANIFEST}", manifest.text())

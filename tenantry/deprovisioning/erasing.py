@@ -21,6 +21,7 @@ from tenantry.fleet.deletions import KIND
 from tenantry.fleet.operations import Operations
 from tenantry.fleet.programs import tenant_stack
 from tenantry.openbao import Absent, OpenBaoServer, Refused, openbao
+from tenantry.recovery.schema import SCRATCH_SUFFIXES
 from tenantry.tenancy.deletion import Deletion, Step
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, RunFailed
 from tenantry.tenancy.naming import names
@@ -83,12 +84,15 @@ def _database(work: Erasing) -> None:
         account = {**place, "username": username, "max_connections": 1, "grants": "exact"}
         if AccountProvider().read(username, account).id:
             AccountProvider().delete(username, account)
-    SchemaProvider().delete("", place)
+    # Scratch schemas of a restore that was cut off go with it.
+    schemas = (work.names.schema, *(work.names.schema + suffix for suffix in SCRATCH_SUFFIXES))
+    for schema in schemas:
+        SchemaProvider().delete("", {**place, "schema": schema})
     with database_server(work.fleet).session() as session:
         left = session.execute(
-            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s "
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN %s "
             "UNION ALL SELECT User FROM mysql.global_priv WHERE User IN (%s, %s)",
-            (work.names.schema, work.names.account_a, work.names.account_b),
+            (schemas, work.names.account_a, work.names.account_b),
         )
     _require_gone("MariaDB", [str(row[0]) for row in left])
 

@@ -7,29 +7,22 @@ are simulated no pod runs, and the volumes hold nothing; then this process takes
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 from tenantry.backup.catalogue import catalogue
 from tenantry.backup.manifest import MANIFEST, Manifest
-from tenantry.backup.settings import PREFIX, Settings
 from tenantry.backup.store import Store, store_at
-from tenantry.backup.surroundings import surroundings
 from tenantry.backup.taking import take
-from tenantry.engine.cluster import ApiError, connect
+from tenantry.engine.cluster import connect
+from tenantry.recovery.identity import as_tenant, holds_data
 from tenantry.tenancy.deletion import FinalBackup
-from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
-from tenantry.tenancy.spec import DatabaseTier, DeletionPolicy, TenantSpec
-from tenantry_components.backup import backup_environment, backup_manifests
-from tenantry_components.namespace import BACKUP_ACCOUNT
+from tenantry.tenancy.errors import DependencyUnavailable
+from tenantry.tenancy.spec import DeletionPolicy, TenantSpec
+from tenantry_components.backup import backup_manifests
 
 __all__ = ["final_backup"]
 
 _JOB = "final-backup"
-_TOKEN_S = 3600
 
 
 def final_backup(spec: TenantSpec, *, since: datetime) -> FinalBackup:
@@ -40,7 +33,7 @@ def final_backup(spec: TenantSpec, *, since: datetime) -> FinalBackup:
     if not spec.backup.enabled:
         return FinalBackup(note="the tenant's file switches backups off")
     simulated = spec.cell.spec.kubernetes.simulated_nodes
-    if simulated and spec.database.tier is not DatabaseTier.SHARED:
+    if not holds_data(spec):
         return FinalBackup(note="the tenant's own database server was simulated and never held data")
     backups = spec.cell.spec.backups
     store = store_at(backups.url, kind=backups.kind, prefix=spec.names.backup_prefix)
@@ -57,43 +50,9 @@ def _newest(store: Store, since: datetime) -> Manifest | None:
 
 
 def _take(spec: TenantSpec) -> Manifest:
-    openbao = spec.cell.spec.openbao
-    with tempfile.TemporaryDirectory(prefix="tenantry-backup-") as name:
-        folder = Path(name)  # 0700, like every folder that tempfile makes
-        (folder / "ca.pem").write_text(spec.cell.spec.ca_bundle, encoding="ascii")
-        (folder / "token").write_text(_service_account_token(spec), encoding="ascii")
-        environment = {name: text for name, text in backup_environment(spec).items() if name.startswith(PREFIX)}
-        environment |= {
-            f"{PREFIX}AUTH": "kubernetes",
-            f"{PREFIX}AUTH_MOUNT": openbao.kubernetes_mount,
-            f"{PREFIX}AUTH_TOKEN_FILE": str(folder / "token"),
-            f"{PREFIX}MEDIA": "",
-            f"{PREFIX}DATABASE_CA": str(folder / "ca.pem"),
-            "VAULT_ADDR": openbao.address,
-        }
-        if "VAULT_CACERT" in os.environ:
-            environment["VAULT_CACERT"] = os.environ["VAULT_CACERT"]
-        with surroundings(Settings.from_environment(environment)) as around:
-            manifest, _ = take(around)
+    with as_tenant(spec) as around:
+        manifest, _ = take(around)
     return manifest
-
-
-def _service_account_token(spec: TenantSpec) -> str:
-    """A token of the tenant's backup account, for OpenBao alone, where it is this tenant and no other."""
-    path = f"/api/v1/namespaces/{spec.names.namespace}/serviceaccounts/{BACKUP_ACCOUNT}/token"
-    request: dict[str, Any] = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"audiences": [spec.cell.spec.openbao.audience], "expirationSeconds": _TOKEN_S},
-    }
-    try:
-        return str(connect({}).request("POST", path, body=request)["status"]["token"])
-    except ApiError as error:
-        raise RunFailed(
-            f"the API server gives no token of the tenant's backup account (status {error.status})",
-            where=path,
-            hint="bring the tenant back to what its file says (`tenantry tenant undelete`), then delete it again",
-        ) from None
 
 
 def _by_job(spec: TenantSpec, store: Store, since: datetime) -> Manifest:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.backup.manifest import Manifest, Part, Segment
+from tenantry.backup.manifest import Content, Manifest, Part, Segment, Table
 from tenantry.tenancy.errors import StateCorrupt
 
 _SUM = "0" * 64
@@ -74,3 +74,25 @@ def test_what_is_no_manifest_is_refused_with_its_place(text: bytes) -> None:
     with pytest.raises(StateCorrupt) as caught:
         Manifest.parse(text, where="bucket/x")
     assert caught.value.where == "bucket/x"
+
+
+def _content(program: str = "p", **tables: tuple[int, str]) -> Content:
+    return Content(
+        program=program,
+        tables=tuple(Table(name=name, rows=rows, sha256=digit * 64) for name, (rows, digit) in tables.items()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        pytest.param(_content(a=(1, "0")), (), id="the same"),
+        pytest.param(_content(), ("table a is missing",), id="a table is missing"),
+        pytest.param(_content(a=(1, "0"), b=(0, "0")), ("table b is too many",), id="a table is too many"),
+        pytest.param(_content(a=(2, "0")), ("table a has 2 rows instead of 1",), id="another number of rows"),
+        pytest.param(_content(a=(1, "1")), ("table a has other rows",), id="as many, but others"),
+        pytest.param(_content("q", a=(1, "1")), (), id="dumped by another program, which digests cannot compare"),
+    ],
+)
+def test_what_came_back_is_compared_with_what_was_dumped(found: Content, said: tuple[str, ...]) -> None:
+    assert _content(a=(1, "0")).differences(found) == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 
@@ -76,3 +77,34 @@ def test_a_long_row_is_passed_on_piece_by_piece(size: int) -> None:
     portable = PortableDump(target)
     portable.write(b"INSERT INTO `a` VALUES ('" + b"x" * size)
     assert len(target.getvalue()) == len("INSERT INTO `a` VALUES ('") + size  # nothing waits for the line's end
+
+
+_COUNTED = b"""-- MariaDB dump 10.19  Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)
+CREATE TABLE `a` (
+  `id` int(11) NOT NULL
+) ENGINE=InnoDB;
+INSERT INTO `a` VALUES
+(1,'x\\n(2,'),
+(2,NULL);
+INSERT INTO `a` VALUES
+(3,'(');
+CREATE TABLE `b``c` (
+  `id` int(11) NOT NULL
+) ENGINE=InnoDB;
+/*!50003 TRIGGER t BEFORE INSERT ON a FOR EACH ROW
+(no row) */;;
+"""
+
+
+@given(st.lists(st.integers(min_value=0, max_value=len(_COUNTED)), max_size=30))
+def test_rows_are_counted_and_digested_wherever_the_pieces_are_cut(cuts: list[int]) -> None:
+    portable = PortableDump(io.BytesIO())
+    edges = [0, *sorted(cuts), len(_COUNTED)]
+    for start, end in itertools.pairwise(edges):
+        portable.write(_COUNTED[start:end])
+    portable.finish()
+    content = portable.content
+    assert content.program == "Distrib 10.11.19-MariaDB"
+    assert [(table.name, table.rows) for table in content.tables] == [("a", 3), ("b`c", 0)]
+    rows = b"(1,'x\\n(2,'),\n(2,NULL);\n(3,'(');\n"
+    assert content.tables[0].sha256 == hashlib.sha256(rows).hexdigest()

@@ -1,0 +1,76 @@
+"""Being the tenant: its backup program's surroundings, opened by a short token of its own service account."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tenantry.backup.settings import PREFIX, Settings
+from tenantry.backup.surroundings import Surroundings, surroundings
+from tenantry.engine.cluster import ApiError, connect
+from tenantry.tenancy.errors import RunFailed
+from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry_components.backup import backup_environment
+from tenantry_components.namespace import BACKUP_ACCOUNT
+
+__all__ = ["SNAPSHOTS", "as_tenant", "holds_data"]
+
+SNAPSHOTS = "snapshots/"
+"""Folder below the tenant's prefix for what is taken before something risky: retention does not look into it."""
+_TOKEN_S = 3600
+
+
+def holds_data(spec: TenantSpec) -> bool:
+    """Whether there is a real database server behind the tenant: its own one is simulated where nodes are."""
+    return not spec.cell.spec.kubernetes.simulated_nodes or spec.database.tier is DatabaseTier.SHARED
+
+
+@contextmanager
+def as_tenant(spec: TenantSpec, *, folder: str = "") -> Iterator[Surroundings]:
+    """What the tenant's backup program works with, without its media, which only a pod can reach.
+
+    folder: below the tenant's prefix in the store. Raises DependencyUnavailable, and RunFailed where the tenant's
+    service account is gone.
+    """
+    openbao = spec.cell.spec.openbao
+    with tempfile.TemporaryDirectory(prefix="tenantry-backup-") as name:
+        place = Path(name)  # 0700, like every folder that tempfile makes
+        (place / "ca.pem").write_text(spec.cell.spec.ca_bundle, encoding="ascii")
+        (place / "token").write_text(_service_account_token(spec), encoding="ascii")
+        environment = {name: text for name, text in backup_environment(spec).items() if name.startswith(PREFIX)}
+        environment |= {
+            f"{PREFIX}AUTH": "kubernetes",
+            f"{PREFIX}AUTH_MOUNT": openbao.kubernetes_mount,
+            f"{PREFIX}AUTH_TOKEN_FILE": str(place / "token"),
+            f"{PREFIX}MEDIA": "",
+            f"{PREFIX}STORE_PREFIX": spec.names.backup_prefix + folder,
+            "VAULT_ADDR": openbao.address,
+        }
+        if spec.cell.spec.ca_bundle:
+            environment[f"{PREFIX}DATABASE_CA"] = str(place / "ca.pem")
+        if "VAULT_CACERT" in os.environ:
+            environment["VAULT_CACERT"] = os.environ["VAULT_CACERT"]
+        with surroundings(Settings.from_environment(environment)) as around:
+            yield around
+
+
+def _service_account_token(spec: TenantSpec) -> str:
+    """A token of the tenant's backup account, for OpenBao alone, where it is this tenant and no other."""
+    path = f"/api/v1/namespaces/{spec.names.namespace}/serviceaccounts/{BACKUP_ACCOUNT}/token"
+    request: dict[str, Any] = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": [spec.cell.spec.openbao.audience], "expirationSeconds": _TOKEN_S},
+    }
+    try:
+        return str(connect({}).request("POST", path, body=request)["status"]["token"])
+    except ApiError as error:
+        raise RunFailed(
+            f"the API server gives no token of the tenant's backup account (status {error.status})",
+            where=path,
+            hint="bring the tenant back to what its file says (`tenantry tenant up`), then try again",
+        ) from None

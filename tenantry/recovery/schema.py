@@ -1,0 +1,234 @@
+"""One tenant's schema replaced as a whole: loaded beside it, proved, and swapped in by one statement.
+
+`RENAME TABLE` moves all tables of both schemas or none, also when the server dies in it, and a marker moves with them
+that says so afterwards. Views and triggers cannot move between schemas: they are made again, by the tenant's account,
+which thereby owns them. Every method may be repeated after a kill at any moment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pymysql
+from pymysql.constants import ER
+
+from tenantry.backup.database import Database, Login
+from tenantry.backup.database import Session as TenantSession
+from tenantry.backup.envelope import opened
+from tenantry.backup.manifest import Content, Manifest
+from tenantry.backup.surroundings import Surroundings
+from tenantry.tenancy.errors import Conflict, RunFailed
+from tenantry.tenancy.spec import TenantSpec
+from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
+from tenantry_components.providers.mariadb_server import MariaDbServer, Session, escape_pattern, quote, server
+
+__all__ = ["SCRATCH_SUFFIXES", "Definition", "SchemaRestore", "database_server_of"]
+
+LOADED, BEFORE = "_restore", "_before"
+SCRATCH_SUFFIXES = (LOADED, BEFORE)
+"""Of the schema's name. No tenant's schema can end like this: an incarnation has no underscore before it twice."""
+_MARKER = "tenantry_swapped"
+_DEFINER = re.compile(r"^CREATE\s+(.*?)DEFINER=(?:`(?:[^`]|``)*`@`(?:[^`]|``)*`|\S+)\s", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A view or a trigger as a statement that may be repeated. sql_mode: None for a view."""
+
+    name: str
+    statement: str
+    sql_mode: str | None
+    collation: str
+    """Of the connection that made it; its text is ours, in utf8mb4."""
+
+
+def database_server_of(spec: TenantSpec) -> MariaDbServer:
+    """The cell's shared server, as the provisioner."""
+    openbao = spec.cell.spec.openbao
+    return server(
+        host=spec.database.host,
+        port=spec.database.port,
+        database_mount=openbao.database_mount,
+        kv_mount=openbao.kv_mount,
+    )
+
+
+class SchemaRestore:
+    """around: the tenant's. provisioner: the server, with the right to make and drop schemas beside the tenant's."""
+
+    def __init__(self, around: Surroundings, provisioner: MariaDbServer) -> None:
+        self._around = around
+        self._server = provisioner
+        self._live = around.database.schema
+        self._loaded = self._live + LOADED
+        self._before = self._live + BEFORE
+
+    @property
+    def scratch(self) -> Database:
+        """What `load` fills."""
+        return replace(self._around.database, schema=self._loaded)
+
+    @contextmanager
+    def locked(self) -> Iterator[tuple[TenantSession, Login]]:
+        """Hold the schema against every backup and restore. Raises Locked at once."""
+        with self._around.database.session() as (session, login):
+            session.lock()
+            yield session, login
+
+    def clean(self) -> None:
+        """Drop both scratch schemas and the rights on them; absent is success."""
+        username = self._around.database.login().username
+        with self._server.session() as provisioner:
+            for name in (self._loaded, self._before):
+                _revoke(provisioner, name, username)
+                provisioner.execute(f"DROP DATABASE IF EXISTS {quote(name)}")
+
+    def make(self) -> None:
+        """An empty scratch schema that the tenant's own account may use, and nobody else's."""
+        username = self._around.database.login().username
+        with self._server.session() as provisioner:
+            rows = provisioner.execute(
+                "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA "
+                "WHERE SCHEMA_NAME = %s",
+                (self._live,),
+            )
+            if not rows:
+                raise Conflict("the tenant has no schema", where=self._around.database.name)
+            charset, collation = rows[0]
+            for name in (self._loaded, self._before):
+                provisioner.execute(
+                    f"CREATE DATABASE IF NOT EXISTS {quote(name)} CHARACTER SET {charset} COLLATE {collation}"
+                )
+            pattern = quote(escape_pattern(self._loaded))
+            privileges = ", ".join(TENANT_PRIVILEGES)
+            provisioner.execute(f"GRANT {privileges} ON {pattern}.* TO {_account(username)}")
+
+    def load(self, manifest: Manifest, *, origin: Surroundings | None = None) -> Content:
+        """Fill an empty scratch schema and prove it against the manifest. origin: whose backup it is, when it is
+        another tenant's. Raises RunFailed when the rows are not those that were dumped."""
+        source = origin or self._around
+        self.clean()
+        self.make()
+        (part,) = (one for one in manifest.parts if one.kind == "database")
+        with (
+            self.scratch.session() as (_, login),
+            opened(manifest, part, store=source.store, openbao=source.openbao) as plain,
+        ):
+            self.scratch.load(login, plain)
+            found = self.scratch.content(login)
+        if manifest.content is not None and (differences := manifest.content.differences(found)):
+            more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
+            raise RunFailed(
+                f"backup {manifest.id} did not come back as it was taken: {'; '.join(differences[:3])}{more}",
+                where=self.scratch.name,
+                hint="the tenant's own schema is untouched; restore another backup, and look at the server's log",
+            )
+        return found
+
+    def definitions(self) -> tuple[Definition, ...]:
+        """Views and triggers of the scratch schema. Before `swap`, which drops them."""
+        with self.scratch.session() as (session, _):
+            session.execute(f"USE {quote(self._loaded)}")
+            return tuple(_definitions(session, self._loaded))
+
+    @property
+    def swapped(self) -> bool:
+        """Whether `swap` has happened since the scratch schemas were made."""
+        with self._server.session() as provisioner:
+            return _MARKER in _tables(provisioner, self._before)
+
+    def swap(self) -> None:
+        """The scratch schema's tables become the tenant's, and the tenant's become those of the schema before."""
+        if self.swapped:
+            return
+        with self._server.session() as provisioner:
+            provisioner.execute(f"CREATE TABLE IF NOT EXISTS {quote(self._loaded)}.{quote(_MARKER)} (id INT)")
+            for schema in (self._live, self._loaded):
+                _drop_what_stays(provisioner, schema)
+            moves = [(self._live, name, self._before) for name in _tables(provisioner, self._live)]
+            moves += [
+                (self._loaded, name, self._before if name == _MARKER else self._live)
+                for name in _tables(provisioner, self._loaded)
+            ]
+            provisioner.execute(
+                "RENAME TABLE "
+                + ", ".join(f"{quote(a)}.{quote(name)} TO {quote(b)}.{quote(name)}" for a, name, b in moves)
+            )
+
+    def define(self, definitions: Sequence[Definition]) -> None:
+        """Make the views and triggers, in whatever order they need. Raises RunFailed when one cannot be."""
+        left = list(definitions)
+        with self._around.database.session() as (session, _):
+            session.execute(f"USE {quote(self._live)}")
+            while left:
+                refused = [one for one in left if not _define(session, one)]
+                if len(refused) == len(left):
+                    raise RunFailed(
+                        f"{len(refused)} views or triggers cannot be made, the first is {refused[0].name}",
+                        where=self._around.database.name,
+                        hint="all rows are there; what they refer to was not in the backup",
+                    )
+                left = refused
+
+
+def _define(session: TenantSession, one: Definition) -> bool:
+    session.execute("SET SESSION collation_connection = %s", (one.collation,))
+    if one.sql_mode is not None:
+        session.execute("SET SESSION sql_mode = %s", (one.sql_mode,))
+    try:
+        session.execute(one.statement)
+    except pymysql.MySQLError as error:
+        if error.args[0] in (ER.NO_SUCH_TABLE, ER.VIEW_INVALID):
+            return False  # another view comes first
+        raise
+    return True
+
+
+def _definitions(session: TenantSession, schema: str) -> Iterator[Definition]:
+    for kind, name in session.execute(
+        "SELECT 'VIEW', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s "
+        "UNION ALL SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+        (schema, schema),
+    ):
+        (row,) = session.execute(f"SHOW CREATE {kind} {quote(name)}")
+        statement, _, collation = row[1:4] if kind == "VIEW" else row[2:5]
+        yield Definition(
+            name=name,
+            statement=_DEFINER.sub(r"CREATE OR REPLACE \1", str(statement), count=1),
+            sql_mode=None if kind == "VIEW" else str(row[1]),
+            collation=str(collation),
+        )
+
+
+def _tables(provisioner: Session, schema: str) -> list[str]:
+    rows = provisioner.execute(
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'", (schema,)
+    )
+    return [str(row[0]) for row in rows]
+
+
+def _drop_what_stays(provisioner: Session, schema: str) -> None:
+    """Views and triggers: a table with a trigger cannot move to another schema."""
+    for kind, name in provisioner.execute(
+        "SELECT 'VIEW', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s "
+        "UNION ALL SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+        (schema, schema),
+    ):
+        provisioner.execute(f"DROP {kind} IF EXISTS {quote(schema)}.{quote(name)}")
+
+
+def _revoke(provisioner: Session, schema: str, username: str) -> None:
+    try:
+        # Not ALL PRIVILEGES: nobody may take back what he could not give.
+        privileges = ", ".join(TENANT_PRIVILEGES)
+        provisioner.execute(f"REVOKE {privileges} ON {quote(escape_pattern(schema))}.* FROM {_account(username)}")
+    except pymysql.MySQLError as error:
+        if error.args[0] != ER.NONEXISTING_GRANT:
+            raise
+
+
+def _account(username: str) -> str:
+    return "'" + pymysql.converters.escape_string(username) + "'@'%'"
