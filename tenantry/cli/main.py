@@ -18,6 +18,7 @@ from tenantry.cli import (
     local_commands,
     operator_commands,
     policy_commands,
+    state_commands,
     tenant_commands,
 )
 from tenantry.cli.reporting import err, error_document, exit_code_of, flatten, print_json, report_error
@@ -37,6 +38,7 @@ app.add_typer(operator_commands.app, name="operator")
 app.add_typer(tenant_commands.app, name="tenant")
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(engine_commands.app, name="engine")
+app.add_typer(state_commands.app, name="state")
 
 
 def _print_version(wanted: bool) -> None:

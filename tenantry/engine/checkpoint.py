@@ -15,15 +15,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tenantry.engine.integrity import damages, references
 from tenantry.engine.interface import Stack
 from tenantry.engine.storage import StackFiles, storage_error, write_atomically
 from tenantry.engine.urn import package_of
-from tenantry.tenancy.errors import Conflict, StateCorrupt
+from tenantry.tenancy.errors import Conflict, StateCorrupt, Unsupported
 
-__all__ = ["Checkpoint", "Recorded", "digest_of", "now", "ordered", "read", "write"]
+__all__ = [
+    "Checkpoint",
+    "Recorded",
+    "digest_of",
+    "latest_of",
+    "now",
+    "ordered",
+    "parsed",
+    "read",
+    "save",
+    "write",
+]
 
 _VERSION = "v3.260.0"
 """The CLI whose format this is; the manifest's magic is its digest."""
+_FORMATS = (3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +93,7 @@ class Recorded:
 
     @property
     def references(self) -> tuple[str, ...]:
-        found = dict.fromkeys(self.raw.get("dependencies") or ())
-        for urns in (self.raw.get("propertyDependencies") or {}).values():
-            found.update(dict.fromkeys(urns or ()))
-        for one in (self.parent, self.provider_urn, self.raw.get("deletedWith")):
-            if one:
-                found[one] = None
-        return tuple(found)
+        return references(self.raw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,16 +123,30 @@ def digest_of(path: Path) -> str:
 
 
 def read(files: StackFiles) -> Checkpoint | None:
-    """The last checkpoint, None before a stack's first save. Raises StateCorrupt."""
+    """The last checkpoint, None before a stack's first save. Raises StateCorrupt, Unsupported for a packed file."""
     try:
         text = files.checkpoint.read_bytes()
     except FileNotFoundError:
+        packed = files.checkpoint.with_name(f"{files.checkpoint.name}.gz")
+        if packed.exists():
+            raise Unsupported(
+                "the state is packed by gzip, which only the Pulumi CLI reads",
+                where=str(packed),
+                hint="unset PULUMI_DIY_BACKEND_GZIP and run `pulumi stack export | pulumi stack import`",
+            ) from None
         return None
     except OSError as error:
         raise storage_error(error, files.checkpoint) from error
+    return parsed(text, files)
+
+
+def parsed(text: bytes, files: StackFiles) -> Checkpoint:
+    """The checkpoint in a state file's text. Raises StateCorrupt, Conflict for what only the CLI can finish."""
     try:
         document = json.loads(text)
-        latest = _latest(document, files)
+        latest = latest_of(document, where=str(files.checkpoint), hint=_restore(files))
+        for found in damages(latest):
+            raise _corrupt(files, f"{found.subject}: {found.message}")
         resources: dict[str, Recorded] = {}
         for raw in latest.get("resources") or ():
             recorded = Recorded(raw)
@@ -135,13 +156,6 @@ def read(files: StackFiles) -> Checkpoint | None:
                     where=str(files.checkpoint),
                     hint="let the CLI finish its run: pulumi up",
                 )
-            if recorded.urn in resources:
-                raise _corrupt(files, f"{recorded.urn} stands in it twice")
-            missing = [one for one in recorded.references if one not in resources]
-            if missing:
-                raise _corrupt(files, f"{recorded.urn} refers to {missing[0]}, which does not stand before it")
-            if not recorded.type:
-                raise _corrupt(files, f"{recorded.urn} has no type")
             resources[recorded.urn] = recorded
         return Checkpoint(
             resources=resources,
@@ -154,19 +168,32 @@ def read(files: StackFiles) -> Checkpoint | None:
         raise _corrupt(files, f"it is not a whole checkpoint ({type(error).__name__})") from error
 
 
-def _latest(document: Mapping[str, Any], files: StackFiles) -> Mapping[str, Any]:
-    version = document.get("version")
-    if version not in (3, 4) or document.get("features"):
-        raise _corrupt(files, f"it has version {version} and features {document.get('features') or 'none'}")
-    latest = document["checkpoint"].get("latest")
-    return latest if latest is not None else {}
+def latest_of(document: Any, *, where: str, hint: str) -> Mapping[str, Any]:
+    """The deployment in a state file, or in what `pulumi stack export` wrote; {} before a stack's first save. Raises
+    StateCorrupt for another format."""
+    version, features = document.get("version"), document.get("features")
+    if version not in _FORMATS or features:
+        raise StateCorrupt(
+            f"the state is of format {version}"
+            + (f" with {', '.join(map(str, features))}" if features else "")
+            + f", and only {' and '.join(map(str, _FORMATS))} are known here",
+            where=where,
+            hint="a newer Pulumi or Tenantry wrote it: update this one, or go on with that one; nothing was changed",
+        )
+    holder = document["checkpoint"].get("latest") if "checkpoint" in document else document["deployment"]
+    if holder is not None and not isinstance(holder, Mapping):
+        raise StateCorrupt("the state holds no deployment", where=where, hint=hint)
+    return holder or {}
 
 
 def _corrupt(files: StackFiles, what: str) -> StateCorrupt:
-    hint = "restore it from history or a backup"
+    return StateCorrupt(f"the state file cannot be used: {what}", where=str(files.checkpoint), hint=_restore(files))
+
+
+def _restore(files: StackFiles) -> str:
     if files.backup.exists():
-        hint = f"look at {files.backup}, the state before it; if that is sound, copy it over the file and run again"
-    return StateCorrupt(f"the state file cannot be used: {what}", where=str(files.checkpoint), hint=hint)
+        return f"look at {files.backup}, the state before it; if that is sound: tenantry state import"
+    return "import a sound one from a backup: tenantry state import"
 
 
 def ordered(resources: Iterable[Recorded]) -> tuple[Recorded, ...]:
@@ -197,21 +224,24 @@ def write(
     files: StackFiles, stack: Stack, resources: Iterable[Recorded], *, secrets: Mapping[str, Any] | None
 ) -> bytes:
     """Save a checkpoint, keep the one before as `.bak`, give back the text."""
+    latest = {
+        "manifest": {
+            "time": now(),
+            "magic": hashlib.sha256(_VERSION.encode()).hexdigest(),
+            "version": _VERSION,
+        },
+        "secrets_providers": secrets,
+        "resources": [one.raw for one in ordered(resources)],
+        "metadata": {},
+    }
+    return save(files, stack, latest)
+
+
+def save(files: StackFiles, stack: Stack, latest: Mapping[str, Any]) -> bytes:
+    """Save a whole deployment as it is, keep the one before as `.bak`, give back the text."""
     document = {
         "version": 3,
-        "checkpoint": {
-            "stack": f"organization/{stack.project}/{stack.name}",
-            "latest": {
-                "manifest": {
-                    "time": now(),
-                    "magic": hashlib.sha256(_VERSION.encode()).hexdigest(),
-                    "version": _VERSION,
-                },
-                "secrets_providers": secrets,
-                "resources": [one.raw for one in ordered(resources)],
-                "metadata": {},
-            },
-        },
+        "checkpoint": {"stack": f"organization/{stack.project}/{stack.name}", "latest": latest},
     }
     text = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
     if not files.meta.exists():

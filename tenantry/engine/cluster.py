@@ -45,12 +45,13 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Where the objects of a kind are served."""
+    """Where the objects of a kind are served. listed: the server lists them (it does not for reviews and tokens)."""
 
     api_version: str
     kind: str
     plural: str
     namespaced: bool
+    listed: bool = True
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         parts = ["/apis" if "/" in self.api_version else "/api", self.api_version]
@@ -96,12 +97,25 @@ class Cluster:
                 return None
             raise
 
-    def list(self, kind: Kind, namespace: str | None) -> list[dict[str, Any]]:
-        """All objects of a kind in a namespace, each with its apiVersion and kind."""
+    def listed_kinds(self) -> tuple[Kind, ...]:
+        """Every kind that the server lists, once: in the version that it names first."""
+        with self._lock:
+            if not self._kinds:
+                self._kinds = self._discover()
+            first: dict[tuple[str, str], Kind] = {}
+            for (api_version, name), kind in self._kinds.items():
+                if kind.listed:
+                    first.setdefault((api_version.rpartition("/")[0], name), kind)
+            return tuple(first.values())
+
+    def list(self, kind: Kind, namespace: str | None, *, selector: str = "") -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace (that a label selector picks), each with its apiVersion and kind."""
         found: list[dict[str, Any]] = []
         token = ""
         while True:
-            page = self.request("GET", kind.path(namespace), query={"limit": "500", "continue": token})
+            page = self.request(
+                "GET", kind.path(namespace), query={"limit": "500", "continue": token, "labelSelector": selector}
+            )
             for item in page["items"]:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.kind
                 found.append(item)
@@ -181,6 +195,7 @@ class Cluster:
                                 kind=name,
                                 plural=resource["resource"],
                                 namespaced=resource["scope"] == "Namespaced",
+                                listed="list" in (resource.get("verbs") or ()),
                             )
         return found
 

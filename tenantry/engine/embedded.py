@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tenantry.engine.desired import Desired
+from tenantry.engine.findings import Verification
 from tenantry.engine.fingerprint import recognises
+from tenantry.engine.history import Entry, read_history
 from tenantry.engine.in_process import InProcess
 from tenantry.engine.interface import OnEvent, Preview, Program, RunResult, Stack
 from tenantry.engine.request import Request
@@ -88,8 +91,22 @@ class EmbeddedEngine:
         deployment: Mapping[str, Any] = self._run(Request(operation="export", stack=stack), None)
         return deployment
 
-    def recover(self, stack: Stack) -> RunResult:
-        return self._result(Request(operation="recover", stack=stack), None)
+    def recover(self, stack: Stack, *, lock: str = "") -> RunResult:
+        return self._result(Request(operation="recover", stack=stack, lock=lock), None)
+
+    def import_state(self, stack: Stack, document: Mapping[str, Any], *, source: str) -> Path | None:
+        kept: Path | None = self._run(
+            Request(operation="import_state", stack=stack, document=document, source=source), None
+        )
+        return kept
+
+    def history(self, stack: Stack) -> tuple[Entry, ...]:
+        return read_history(StackFiles(stack))
+
+    def verify(self, stack: Stack, latest: Mapping[str, Any] | None = None) -> Verification:
+        """latest: a deployment from another backend than the stack's folder."""
+        verification: Verification = self._run(Request(operation="verify", stack=stack, document=latest), None)
+        return verification
 
     def _result(self, request: Request, on_event: OnEvent | None) -> RunResult:
         result: RunResult = self._run(request, on_event)

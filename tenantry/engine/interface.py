@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from tenantry.engine.findings import Verification
+    from tenantry.engine.history import Entry
 
 __all__ = [
     "Change",
@@ -118,7 +122,8 @@ class Program:
 class Stack:
     """Where one stack's state is. backend: the folder that holds `.pulumi/`.
 
-    secrets_provider: `hashivault://KEY` (OpenBao transit), reached by VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT.
+    secrets_provider: `hashivault://KEY` (OpenBao transit), reached by VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT; or
+    `passphrase`, from PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE.
     config: the stack's plain config, fully qualified keys; part of what the dynamic provider stores.
     """
 
@@ -190,8 +195,22 @@ class Engine(Protocol):
         """The deployment as `pulumi stack export` gives it, secrets still encrypted."""
         ...
 
-    def recover(self, stack: Stack) -> RunResult:
-        """Settle what a killed run left (journal, pending operations, our own dead lock)."""
+    def import_state(self, stack: Stack, document: Mapping[str, Any], *, source: str) -> Path | None:
+        """Make an exported deployment the stack's state, and give the copy that is kept of the one before. Refuses a
+        damaged one, another stack's, or one sealed by another key. source: where it comes from, for errors."""
+        ...
+
+    def history(self, stack: Stack) -> tuple[Entry, ...]:
+        """What the stack's runs did, the oldest first."""
+        ...
+
+    def verify(self, stack: Stack) -> Verification:
+        """What is wrong with the state: inside of it, and against what lives. Changes nothing."""
+        ...
+
+    def recover(self, stack: Stack, *, lock: str = "") -> RunResult:
+        """Settle what a killed run left (journal, pending operations, our own dead lock). lock: of somebody else's
+        dead run, which is broken on this explicit word alone."""
         ...
 
     def stop(self, stack: Stack | None = None) -> None:

@@ -19,12 +19,21 @@ from tenantry.engine.cluster import ApiError, Cluster, Kind
 from tenantry.engine.properties import plain
 from tenantry.tenancy.errors import Conflict, RunFailed, TenantryError
 
-__all__ = ["KubernetesResources", "Reference", "field_manager", "is_ours", "reference_of"]
+__all__ = [
+    "KubernetesResources",
+    "Reference",
+    "field_manager",
+    "identity_of",
+    "is_ours",
+    "is_stray",
+    "reference_of",
+]
 
 _CREATOR = "pulumi-kubernetes"
 """Manager under which the CLI creates; its fields are handed over before the first apply, or they could never be
 removed again."""
 _FOREGROUND = frozenset({"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 _TENANT = "tenantry.dev/tenant"
 _INCARNATION = "tenantry.dev/incarnation"
 _POLL_S = 0.2
@@ -67,6 +76,27 @@ def is_ours(live: Mapping[str, Any], inputs: Mapping[str, Any], manager: str) ->
     wanted = plain(inputs["metadata"]).get("labels") or {}
     return bool(wanted.get(_TENANT) and wanted.get(_INCARNATION)) and all(
         labels.get(key) == wanted[key] for key in (_TENANT, _INCARNATION)
+    )
+
+
+def identity_of(live: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Tenant and incarnation by an object's labels."""
+    labels = plain((live.get("metadata") or {}).get("labels") or {})
+    tenant, incarnation = labels.get(_TENANT), labels.get(_INCARNATION)
+    return (str(tenant), str(incarnation)) if tenant and incarnation else None
+
+
+def is_stray(live: Mapping[str, Any], identities: set[tuple[str, str] | None]) -> bool:
+    """Whether an object that nothing records is of one of these tenants and was made by an engine: what Kubernetes'
+    own controllers make of it (pods) carries the same labels."""
+    metadata = live["metadata"]
+    managers = [str(entry.get("manager")) for entry in metadata.get("managedFields") or ()]
+    return (
+        not metadata.get("ownerReferences")
+        and identity_of(live) in identities
+        and identity_of(live) is not None
+        and (metadata.get("labels") or {}).get(_MANAGED_BY) == "tenantry"
+        and any(manager.startswith(f"{_CREATOR}-") or manager == _CREATOR for manager in managers)
     )
 
 
@@ -117,6 +147,25 @@ class KubernetesResources:
                 calls.append(partial(self._as_list, one))
         for api_version, kind, namespace in sorted(lists):
             calls.append(partial(self._list, api_version, kind, namespace))
+        self._collect(found, calls)
+        return found
+
+    def labelled(self, identities: set[tuple[str, str] | None]) -> dict[Reference, dict[str, Any]]:
+        """Objects of every kind that the server lists, in every namespace, with these tenants' labels. What we may
+        not list is left out."""
+        found: dict[Reference, dict[str, Any]] = {}
+
+        def listed(kind: Kind, selector: str) -> list[dict[str, Any]]:
+            try:
+                return self._cluster.list(kind, None, selector=selector)
+            except ApiError:
+                return []
+
+        calls: list[Callable[[], list[dict[str, Any]]]] = [
+            partial(listed, kind, f"{_TENANT}={identity[0]},{_INCARNATION}={identity[1]}")
+            for identity in sorted(one for one in identities if one is not None)
+            for kind in self._cluster.listed_kinds()
+        ]
         self._collect(found, calls)
         return found
 

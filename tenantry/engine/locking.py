@@ -20,11 +20,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
+
 from tenantry.engine.marking import Marker
 from tenantry.engine.storage import StackFiles, make_folder, storage_error, write_atomically
-from tenantry.tenancy.errors import Locked
+from tenantry.tenancy.errors import InvalidInput, Locked
 
-__all__ = ["Holder", "clear_stale", "hold", "holders"]
+__all__ = ["Holder", "break_lock", "clear_stale", "hold", "holders"]
+
+_CLOCK_S = 5
+"""By how much the clocks of a lock file and of the kernel may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,25 @@ class Holder:
     name: str | None
     pid: int | None
     since: str | None
+
+    @property
+    def lock(self) -> str:
+        """What `tenantry state recover --break-lock` takes."""
+        return self.path.stem
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process certainly runs: on this machine, under that id, and not begun after the lock was
+        written (process ids come again)."""
+        if self.pid is None or self.name is None or self.since is None:
+            return False
+        if self.name.rpartition("@")[2] != socket.gethostname():
+            return False
+        try:
+            since = datetime.fromisoformat(self.since)
+            return psutil.Process(self.pid).create_time() <= since.timestamp() + _CLOCK_S
+        except (psutil.Error, ValueError):
+            return False
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid}) since {self.since}" if self.name else "a run that has just started"
@@ -77,6 +101,27 @@ def clear_stale(files: StackFiles) -> tuple[Path, ...]:
         os.close(descriptor)
 
 
+def break_lock(files: StackFiles, lock: str) -> Holder:
+    """Remove one Pulumi lock, whoever wrote it, on somebody's explicit word. Raises InvalidInput when there is no such
+    lock, Locked while the process that it names runs on this machine."""
+    found = next((one for one in holders(files) if one.lock == lock), None)
+    if found is None:
+        there = ", ".join(f"{one.lock} of {one}" for one in holders(files))
+        raise InvalidInput(
+            f"the stack has no lock {lock}",
+            source=str(files.locks),
+            hint=f"it has {there}" if there else "nobody holds it: run the command without --break-lock",
+        )
+    if found.is_alive:
+        raise Locked(
+            f"the stack is held by {found}, and that process runs on this machine",
+            where=str(found.path),
+            hint="let it end, or stop it by an interrupt; then the lock goes by itself",
+        )
+    _remove(found.path)
+    return found
+
+
 def holders(files: StackFiles) -> tuple[Holder, ...]:
     """Who holds the stack by Pulumi's lock files."""
     return tuple(_holder(path) for path in sorted(files.locks.glob("*.json")))
@@ -97,7 +142,8 @@ def _refuse_held(files: StackFiles, but: Path | None = None) -> None:
             raise Locked(
                 f"the stack is held by {one}",
                 where=str(one.path),
-                hint="wait until that run has ended; if it is dead for certain: pulumi cancel",
+                hint="wait until that run has ended; if it is dead for certain: "
+                f"`tenantry state recover` with --break-lock {one.lock}",
             )
 
 

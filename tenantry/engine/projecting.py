@@ -1,4 +1,4 @@
-"""Projecting: a resource as Pulumi's checkpoint stores it, and the history entry of a run.
+"""Projecting: a resource as Pulumi's checkpoint stores it.
 
 Formats: `ResourceV3` of Pulumi's apitype; for Kubernetes objects, what Pulumi's Kubernetes provider keeps (inputs as
 checked, outputs the whole live object with `__inputs`, `__initialApiVersion` and `__fieldManager`).
@@ -6,19 +6,15 @@ checked, outputs the whole live object with `__inputs`, `__initialApiVersion` an
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from tenantry.engine.checkpoint import Recorded, now
 from tenantry.engine.desired import DesiredResource
-from tenantry.engine.interface import Op, Stack
 from tenantry.engine.properties import Secret, plain
 from tenantry.engine.sealing import Sealer
-from tenantry.engine.storage import StackFiles, write_atomically
 
-__all__ = ["kubernetes_outputs", "project", "provider_outputs", "write_history"]
+__all__ = ["kubernetes_outputs", "project", "provider_outputs"]
 
 _TIMES = ("created", "modified")
 
@@ -126,29 +122,3 @@ def _mirror(value: Any, shape: Any) -> Any:
     if isinstance(value, list) and isinstance(shape, list) and len(value) == len(shape):
         return [_mirror(item, one) for item, one in zip(value, shape, strict=True)]
     return value
-
-
-def write_history(
-    files: StackFiles,
-    stack: Stack,
-    *,
-    kind: str,
-    started: float,
-    counts: Mapping[Op, int],
-    checkpoint: bytes,
-    succeeded: bool,
-) -> None:
-    """One run in Pulumi's history: what it did, and a copy of the checkpoint. started: seconds since the epoch."""
-    base = f"{stack.name}-{time.time_ns()}"
-    entry = {
-        "kind": kind,
-        "startTime": int(started),
-        "message": "",
-        "environment": {"exec.kind": "tenantry"},
-        "config": {},
-        "result": "succeeded" if succeeded else "failed",
-        "endTime": int(time.time()),
-        "resourceChanges": {op.value: count for op, count in counts.items() if count},
-    }
-    write_atomically(files.history / f"{base}.history.json", json.dumps(entry, indent=4).encode())
-    write_atomically(files.history / f"{base}.checkpoint.json", checkpoint)

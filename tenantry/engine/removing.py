@@ -11,16 +11,13 @@ from tenantry.engine.checkpoint import Recorded
 from tenantry.engine.dynamic_resources import DynamicResources
 from tenantry.engine.effects import kubernetes_effect
 from tenantry.engine.interface import Change, Effect, Op
-from tenantry.engine.kubernetes_resources import Reference, reference_of
+from tenantry.engine.kubernetes_resources import Reference, identity_of, is_stray, reference_of
 from tenantry.engine.plan import Step
 from tenantry.engine.properties import plain
 from tenantry.engine.reach import Reach
 from tenantry.tenancy.errors import Conflict
 
 __all__ = ["Remover"]
-
-_MANAGED_BY = "app.kubernetes.io/managed-by"
-_IDENTITY = ("tenantry.dev/tenant", "tenantry.dev/incarnation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +70,10 @@ class Remover:
 
     def leftovers(self, known: set[Reference], steps: Iterable[Step]) -> list[Step]:
         """Objects of this very tenant and incarnation, made by this engine, that neither program nor state knows."""
-        identities = {
-            identity
-            for step in steps
-            if step.reference is not None and (identity := _identity(plain(dict(step.inputs)))) is not None
-        }
+        identities = {identity_of(plain(dict(step.inputs))) for step in steps if step.reference is not None}
         found = []
         for reference, one in self.live.items():
-            metadata = one["metadata"]
-            managers = [str(entry.get("manager")) for entry in metadata.get("managedFields") or ()]
-            if (
-                reference in known
-                or metadata.get("ownerReferences")
-                or _identity(one) not in identities
-                or (metadata.get("labels") or {}).get(_MANAGED_BY) != "tenantry"
-                or not any(manager.startswith("pulumi-kubernetes-") for manager in managers)
-            ):
+            if reference in known or not is_stray(one, identities):
                 continue
             type_ = f"kubernetes:{reference.api_version}:{reference.kind}"
             found.append(
@@ -110,9 +95,3 @@ class Remover:
                 )
             )
         return found
-
-
-def _identity(live: Mapping[str, Any]) -> tuple[str, str] | None:
-    labels = (live.get("metadata") or {}).get("labels") or {}
-    tenant, incarnation = (labels.get(key) for key in _IDENTITY)
-    return (tenant, incarnation) if tenant and incarnation else None

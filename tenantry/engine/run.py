@@ -22,6 +22,7 @@ from tenantry.engine.dynamic_resources import DynamicResources
 from tenantry.engine.evaluating import evaluate
 from tenantry.engine.fingerprint import remember
 from tenantry.engine.guarding import guarded
+from tenantry.engine.history import write_history
 from tenantry.engine.interface import (
     Change,
     Event,
@@ -34,11 +35,10 @@ from tenantry.engine.interface import (
     Stack,
 )
 from tenantry.engine.journal import Journal
-from tenantry.engine.locking import hold
+from tenantry.engine.locking import break_lock, hold
 from tenantry.engine.outputs import root_outputs
 from tenantry.engine.plan import Plan
 from tenantry.engine.planning import Planner
-from tenantry.engine.projecting import write_history
 from tenantry.engine.reach import Reach
 from tenantry.engine.recording import Record
 from tenantry.engine.renaming import renamed
@@ -134,7 +134,10 @@ class Run:
             states, changes = refreshed(planner.reach, self._dynamic, sealer, last.resources, threads)
             return self._settle(last, states, changes, sealer)
 
-    def recover(self) -> RunResult:
+    def recover(self, *, lock: str = "") -> RunResult:
+        """lock: of somebody else's dead run, to be broken first."""
+        if lock:
+            break_lock(self._files, lock)
         with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
             last = checkpoint.read(self._files)
             recorded = self._recorded(last)
@@ -143,7 +146,9 @@ class Run:
                 self._journal.clear()
                 return self._result((), {}, {})
             planner = self._planner(recorded, sealer, threads)
-            states, changes = settled(planner.reach, self._dynamic, sealer, recorded, threads)
+            states, changes = settled(
+                planner.reach, self._dynamic, sealer, recorded, threads, doubtful=self._doubtful(last)
+            )
             forced = last is not None and bool(last.pending)
             result = self._settle(last, states, changes, sealer, forced=forced)
             self._journal.clear()
@@ -189,6 +194,14 @@ class Run:
             if raw["urn"] not in recorded or recorded[raw["urn"]].pending:
                 recorded[raw["urn"]] = Recorded(raw, pending=True)
         return recorded
+
+    def _doubtful(self, last: Checkpoint | None) -> set[str]:
+        """URNs of recorded resources that a killed run was changing or deleting."""
+        urns = {str(intent.state["urn"]) for intent in self._journal.read() if intent.op != Op.CREATE}
+        if last is not None:
+            urns |= {str(one["resource"]["urn"]) for one in last.pending if one.get("type") != "creating"}
+            urns |= {name for name, one in last.resources.items() if one.raw.get("pendingReplacement")}
+        return urns
 
     def _evaluate(self, program: Program, recorded: Mapping[str, Recorded]) -> Desired:
         ids = {name: one.id for name, one in recorded.items() if one.type.startswith("pulumi:providers:")}

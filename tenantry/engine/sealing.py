@@ -1,8 +1,9 @@
-"""Sealing: secrets in state files, in the format of Pulumi's cloud secrets provider for `hashivault://KEY`.
+"""Sealing: secrets in state files, in the format of Pulumi's secrets providers.
 
-A random 32-byte data key encrypts each secret by AES-256-GCM (`v1:nonce:ciphertext`, base64); the data key stands in
-the state wrapped by OpenBao's transit key KEY. One OpenBao call opens a stack; the opened key stays in this process's
-memory only.
+A 32-byte data key encrypts each secret by AES-256-GCM (`v1:nonce:ciphertext`, base64). By `hashivault://KEY` it is
+random and stands in the state wrapped by OpenBao's transit key KEY: one OpenBao call opens a stack. By `passphrase`,
+for stacks that people run by plain `pulumi`, it follows from a passphrase (passphrase.py). The opened key stays in this
+process's memory only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tenantry.engine.passphrase import PASSPHRASE, new_salt, passphrase_key
 from tenantry.engine.properties import SECRET_SIGNATURE, SIGNATURE_KEY, Secret, plain
 from tenantry.openbao import Absent, openbao
 from tenantry.tenancy.errors import InvalidInput, StateCorrupt, Unsupported
@@ -31,15 +33,18 @@ _opened_lock = threading.Lock()
 class Sealer:
     """Encrypts and decrypts the secrets of one stack. state: what the checkpoint's `secrets_providers` holds."""
 
-    def __init__(self, key: bytes, *, url: str, wrapped_key: str) -> None:
+    def __init__(self, key: bytes, state: Mapping[str, Any]) -> None:
         self._cipher = AESGCM(key)
         self._plaintexts: dict[str, Any] = {}
-        self.url = url
-        self.wrapped_key = wrapped_key
+        self.state = state
 
     @property
-    def state(self) -> dict[str, Any]:
-        return {"type": "cloud", "state": {"url": self.url, "encryptedkey": self.wrapped_key}}
+    def settings(self) -> dict[str, str]:
+        """What the stack's settings file must say, so that the CLI finds the same key."""
+        inner = self.state["state"]
+        if self.state["type"] == PASSPHRASE:
+            return {"encryptionsalt": str(inner["salt"])}
+        return {"secretsprovider": str(inner["url"]), "encryptedkey": str(inner["encryptedkey"])}
 
     def encrypt(self, text: str) -> str:
         nonce = secrets.token_bytes(12)
@@ -94,7 +99,13 @@ class Sealer:
 
 
 def open_sealer(state: Mapping[str, Any], *, where: str) -> Sealer:
-    """The sealer of an existing stack. state: `secrets_providers` of its checkpoint. where: the file, for errors."""
+    """The sealer of an existing stack. state: `secrets_providers` of its checkpoint. where: the file, for errors.
+
+    Raises InvalidInput for a wrong passphrase, StateCorrupt for a key that is gone, Unsupported for another provider.
+    """
+    if state.get("type") == PASSPHRASE:
+        salt = str((state.get("state") or {}).get("salt") or "")
+        return Sealer(passphrase_key(salt, where=where), {"type": PASSPHRASE, "state": {"salt": salt}})
     if state.get("type") != "cloud":
         raise Unsupported(
             f"the state's secrets are encrypted by the provider {state.get('type')!r}",
@@ -121,7 +132,7 @@ def open_sealer(state: Mapping[str, Any], *, where: str) -> Sealer:
         key = base64.b64decode(answer["plaintext"])
         with _opened_lock:
             _opened[url, wrapped] = key
-    return Sealer(key, url=url, wrapped_key=wrapped)
+    return _of_openbao(key, url, wrapped)
 
 
 def create_sealer(url: str) -> Sealer:
@@ -130,6 +141,9 @@ def create_sealer(url: str) -> Sealer:
     In a new OpenBao the transit mount is missing too. It is made here, since the stack that declares the cell's
     mounts needs its own state sealed before it can run; a token that may not make it is refused by OpenBao.
     """
+    if url == PASSPHRASE:
+        salt, key = new_salt()
+        return Sealer(key, {"type": PASSPHRASE, "state": {"salt": salt}})
     mount, name = _location(url)
     if f"{mount}/" not in (openbao().read("sys/internal/ui/mounts") or {})["secret"]:
         openbao().write(f"sys/mounts/{mount}", {"type": "transit"})
@@ -140,16 +154,23 @@ def create_sealer(url: str) -> Sealer:
     wrapped = base64.b64encode(answer["ciphertext"].encode()).decode()
     with _opened_lock:
         _opened[url, wrapped] = key
-    return Sealer(key, url=url, wrapped_key=wrapped)
+    return _of_openbao(key, url, wrapped)
 
 
 def delete_key(url: str) -> None:
-    """Delete a stack's transit key: nothing that it sealed can be read again. An absent key is no error."""
+    """Delete a stack's transit key: nothing that it sealed can be read again. An absent key is no error; a passphrase
+    is nowhere to be deleted."""
+    if url == PASSPHRASE:
+        return
     mount, name = _location(url)
     path = f"{mount}/keys/{name}"
     if openbao().read(path) is not None:
         openbao().write(f"{path}/config", {"deletion_allowed": True})
         openbao().delete(path)
+
+
+def _of_openbao(key: bytes, url: str, wrapped: str) -> Sealer:
+    return Sealer(key, {"type": "cloud", "state": {"url": url, "encryptedkey": wrapped}})
 
 
 def _location(url: str) -> tuple[str, str]:

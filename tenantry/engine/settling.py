@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -53,27 +53,40 @@ def settled(
     sealer: Sealer,
     recorded: Mapping[str, Recorded],
     threads: ThreadPoolExecutor,
+    *,
+    doubtful: Set[str],
 ) -> tuple[dict[str, Recorded], tuple[Change, ...]]:
-    """The record with what a killed run began: kept where it exists, dropped where it does not."""
+    """The record with what a killed run began: kept where it exists, dropped where it does not. doubtful: URNs of
+    what it was changing or deleting: taken as it is now, so that the next run sees the rest of that change."""
     reach.connect(())
 
     def look(one: Recorded) -> Recorded | None:
-        if not one.pending:
+        if not one.pending and one.urn not in doubtful:
             return one
         if one.is_kubernetes:
-            return _kubernetes(reach, sealer, one)
+            return _unmarked(_kubernetes(reach, sealer, one))
         if one.is_dynamic:
-            return _dynamic(dynamic, sealer, one)
+            return _unmarked(_dynamic(dynamic, sealer, one))
         return Recorded(one.raw)
 
     seen = dict(zip(recorded, threads.map(look, recorded.values()), strict=True))
     states = {name: one for name, one in seen.items() if one is not None}
-    changes = tuple(
+    changes = [
         _change(one, Op.CREATE, "a run that was cut short made it")
         for name, one in states.items()
         if recorded[name].pending
-    )
-    return _without_dangling(states), changes
+    ]
+    changes += [
+        _change(one, Op.DELETE, "a run that was cut short deleted it")
+        for name, one in recorded.items()
+        if not one.pending and name not in states
+    ]
+    changes += [
+        _change(one, Op.UPDATE, "a run that was cut short changed it")
+        for name, one in states.items()
+        if not recorded[name].pending and one.raw.get("inputs") != recorded[name].raw.get("inputs")
+    ]
+    return _without_dangling(states), tuple(changes)
 
 
 def _kubernetes(reach: Reach, sealer: Sealer, one: Recorded) -> Recorded | None:
@@ -117,6 +130,13 @@ def _updated(
         "outputs": sealer.seal(dict(outputs), one.raw.get("outputs")),
     }
     return Recorded(one.raw) if raw == one.raw else Recorded({**raw, "modified": now()})
+
+
+def _unmarked(one: Recorded | None) -> Recorded | None:
+    """Without the CLI's note that it deleted the resource to make it anew: it stands again, or still."""
+    if one is None or "pendingReplacement" not in one.raw:
+        return one
+    return Recorded({key: value for key, value in one.raw.items() if key != "pendingReplacement"})
 
 
 def _veiled(value: Any, shape: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,19 @@ import yaml
 
 from tenantry.engine.checkpoint import Checkpoint
 from tenantry.engine.interface import Stack
+from tenantry.engine.passphrase import PASSPHRASE
 from tenantry.engine.sealing import Sealer, create_sealer, open_sealer
 from tenantry.engine.storage import StackFiles, storage_error, write_atomically
 from tenantry.tenancy.errors import Conflict, InvalidInput, StateCorrupt
 
-__all__ = ["StackKey"]
+__all__ = ["StackKey", "provider_of"]
+
+
+def provider_of(secrets: Mapping[str, Any]) -> str:
+    """The secrets provider that a checkpoint's `secrets_providers` names, as `Stack.secrets_provider` has it."""
+    if secrets.get("type") == PASSPHRASE:
+        return PASSPHRASE
+    return str((secrets.get("state") or {}).get("url"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +33,17 @@ class StackKey:
     def existing(self, last: Checkpoint | None) -> Sealer | None:
         """The sealer of what is recorded, None before a stack's first save. Raises Conflict for another key's state."""
         if last is not None and last.secrets:
-            self._check_provider(str((last.secrets.get("state") or {}).get("url")))
+            self._check_provider(provider_of(last.secrets))
             return open_sealer(last.secrets, where=str(self.files.checkpoint))
         settings = self._settings()
-        if "encryptedkey" not in settings:
+        if "encryptionsalt" in settings:
+            state = {"type": PASSPHRASE, "state": {"salt": settings["encryptionsalt"]}}
+        elif "encryptedkey" in settings:
+            inner = {"url": str(settings.get("secretsprovider")), "encryptedkey": settings["encryptedkey"]}
+            state = {"type": "cloud", "state": inner}
+        else:
             return None
-        url = str(settings.get("secretsprovider"))
-        self._check_provider(url)
-        state = {"type": "cloud", "state": {"url": url, "encryptedkey": settings["encryptedkey"]}}
+        self._check_provider(provider_of(state))
         return open_sealer(state, where=str(self.files.settings))
 
     def _check_provider(self, url: str) -> None:
@@ -46,11 +58,7 @@ class StackKey:
         """A sealer for a stack that has none; its key is made."""
         sealer = create_sealer(self.stack.secrets_provider)
         # Before the first save: a run killed in between finds its key here, and so does the CLI later.
-        document = {
-            "secretsprovider": sealer.url,
-            "encryptedkey": sealer.wrapped_key,
-            "config": dict(self.stack.config),
-        }
+        document = {**sealer.settings, "config": dict(self.stack.config)}
         write_atomically(self.files.settings, yaml.safe_dump(document, sort_keys=False).encode())
         return sealer
 

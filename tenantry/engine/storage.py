@@ -34,8 +34,9 @@ class StackFiles:
         self.lock = own / "lock"
         self.finished = own / "finished.json"
         self.marker = own / "cli.json"
+        self.backups = pulumi / "backups" / stack.project / stack.name
         self._own = own
-        self._folders = (self.history, pulumi / "backups" / stack.project / stack.name)
+        self._folders = (self.history, self.backups)
 
     def remove(self) -> None:
         """Delete every file of the stack but its Pulumi lock, which its holder takes away. May be repeated."""

@@ -12,7 +12,7 @@ from pulumi.automation import LocalWorkspace
 
 from tenantry.engine.pulumi_cli.command import Command
 
-__all__ = ["get", "protected", "put", "resources", "without_protection"]
+__all__ = ["get", "history", "protected", "put", "resources", "without_protection"]
 
 _PROVIDER = "pulumi:providers:"
 
@@ -22,6 +22,13 @@ def get(command: Command, workspace: LocalWorkspace, name: str) -> dict[str, Any
     result = command.run(["stack", "export", "--stack", name], workspace.work_dir, workspace.env_vars)
     document: dict[str, Any] = json.loads(result.stdout)
     return document
+
+
+def history(command: Command, workspace: LocalWorkspace, name: str) -> list[dict[str, Any]]:
+    """As `pulumi stack history` gives it, the oldest first. The SDK's own method would decrypt every secret."""
+    result = command.run(["stack", "history", "--json", "--stack", name], workspace.work_dir, workspace.env_vars)
+    entries: list[dict[str, Any]] = json.loads(result.stdout or "[]") or []
+    return entries[::-1]
 
 
 def put(command: Command, workspace: LocalWorkspace, name: str, document: Mapping[str, Any]) -> None:

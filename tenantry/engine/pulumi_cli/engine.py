@@ -7,10 +7,12 @@ where PULUMI_BACKEND_URL says.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,9 +22,12 @@ from pulumi.automation.errors import CommandError, StackNotFoundError
 
 from tenantry.engine import checkpoint
 from tenantry.engine.embedded import EmbeddedEngine
+from tenantry.engine.findings import Verification
 from tenantry.engine.fingerprint import recognises, remember
 from tenantry.engine.guarding import guarded
+from tenantry.engine.history import Entry, entry_of, read_history
 from tenantry.engine.interface import Diagnostic, Event, OnEvent, Preview, Program, RunResult, Stack
+from tenantry.engine.keeping import Keeper
 from tenantry.engine.locking import clear_stale
 from tenantry.engine.marking import Marker
 from tenantry.engine.outputs import shown
@@ -31,10 +36,10 @@ from tenantry.engine.pulumi_cli import deployment
 from tenantry.engine.pulumi_cli.command import find
 from tenantry.engine.pulumi_cli.events import Events
 from tenantry.engine.pulumi_cli.failures import of_backend, of_run
-from tenantry.engine.pulumi_cli.workspace import is_local, opened
+from tenantry.engine.pulumi_cli.workspace import backend_url, is_local, opened
 from tenantry.engine.sealing import delete_key
 from tenantry.engine.stack_key import StackKey
-from tenantry.engine.storage import StackFiles
+from tenantry.engine.storage import StackFiles, write_atomically
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, Unsupported
 
 __all__ = ["PulumiCli"]
@@ -172,13 +177,48 @@ class PulumiCli:
                 return {"version": 3, "deployment": {}}
             return self._exported(stack, workspace)
 
-    def recover(self, stack: Stack) -> RunResult:
+    def history(self, stack: Stack) -> tuple[Entry, ...]:
+        if is_local(stack):
+            return read_history(StackFiles(stack))
+        with self._workspace(stack, None) as workspace:
+            if self._selected(stack, workspace, create=False) is None:
+                return ()
+            entries = self._run(stack, None, lambda: deployment.history(self._command, workspace, stack.name))
+            return tuple(entry_of(number, one) for number, one in enumerate(entries, 1))
+
+    def verify(self, stack: Stack) -> Verification:
+        with EmbeddedEngine() as embedded:
+            if is_local(stack):
+                return embedded.verify(stack)
+            return embedded.verify(stack, self.export(stack).get("deployment") or {})
+
+    def import_state(self, stack: Stack, document: Mapping[str, Any], *, source: str) -> Path | None:
+        if is_local(stack):
+            with EmbeddedEngine() as embedded:
+                return embedded.import_state(stack, document, source=source)
+        latest = Keeper(stack).accepted(document, source=source)
+        with self._workspace(stack, None) as workspace:
+            self._selected(stack, workspace, create=True)
+            kept = StackFiles(stack).backups / f"{stack.name}.{time.time_ns()}.json"
+            write_atomically(kept, json.dumps(self._exported(stack, workspace)).encode())
+            wanted = {"version": 3, "deployment": latest}
+            self._run(stack, None, lambda: deployment.put(self._command, workspace, stack.name, wanted))
+        return kept
+
+    def recover(self, stack: Stack, *, lock: str = "") -> RunResult:
         """In the stack's own folder as the embedded engine does it, which knows both engines' unfinished business.
         Elsewhere by a refresh that forgets creations of which nobody knows how they ended: the next `up` finds those
         objects by name."""
         if is_local(stack):
             with EmbeddedEngine() as embedded:
-                return embedded.recover(stack)
+                return embedded.recover(stack, lock=lock)
+        if lock:
+            raise Unsupported(
+                "a lock in this backend is only broken by the Pulumi CLI itself",
+                where=backend_url(stack),
+                hint=f"`pulumi cancel --stack {stack.name}` breaks every lock of the stack, then recover it without "
+                "--break-lock",
+            )
         return self._change(
             stack,
             "refresh",

@@ -49,11 +49,12 @@ def of_backend(error: CommandError, stack: Stack) -> TenantryError:
 
 def _known(error: CommandError, stack: Stack) -> TenantryError | None:
     if isinstance(error, ConcurrentUpdateError):
-        held = next((str(one) for one in holders(StackFiles(stack))), "another run")
+        held = next(iter(holders(StackFiles(stack))), None)
+        broken = f"`tenantry state recover` with --break-lock {held.lock}" if held else "`pulumi cancel`"
         return Locked(
-            f"the stack is held by {held}",
+            f"the stack is held by {held or 'another run'}",
             where=backend_url(stack),
-            hint="wait until that run has ended; if it is dead for certain: pulumi cancel",
+            hint=f"wait until that run has ended; if it is dead for certain: {broken}",
         )
     code = error.__cause__.result.code if isinstance(error.__cause__, Failure) else 1
     if code == _AUTHENTICATION:

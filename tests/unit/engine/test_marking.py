@@ -7,15 +7,16 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tenantry.engine import Stack
-from tenantry.engine.locking import clear_stale, hold
+from tenantry.engine.locking import break_lock, clear_stale, hold
 from tenantry.engine.marking import Marker, is_alive, started_at
 from tenantry.engine.storage import StackFiles, write_atomically
-from tenantry.tenancy.errors import Locked
+from tenantry.tenancy.errors import InvalidInput, Locked
 
 
 @pytest.fixture
@@ -70,3 +71,30 @@ def test_the_lock_of_a_living_run_stays(files: StackFiles) -> None:
 def test_a_process_id_that_came_again_is_another_process() -> None:
     assert is_alive(os.getpid(), started_at(os.getpid()))
     assert not is_alive(os.getpid(), "an earlier start")
+
+
+def test_somebody_elses_lock_is_broken_on_an_explicit_word_alone(files: StackFiles) -> None:
+    path, other = lock(files, 4242, "elsewhere"), lock(files, 4243, "elsewhere")
+    with pytest.raises(Locked) as held, hold(files):
+        pass
+    assert f"--break-lock {path.stem}" in str(held.value.hint)
+    with pytest.raises(InvalidInput, match="no lock nonsense") as caught:
+        break_lock(files, "nonsense")
+    assert "4242" in str(caught.value.hint)
+    assert break_lock(files, path.stem).pid == 4242
+    assert (path.exists(), other.exists()) == (False, True)
+
+
+def test_the_lock_of_a_process_that_runs_here_is_not_broken(files: StackFiles) -> None:
+    path = files.locks / "living.json"
+    now = datetime.now(UTC).isoformat()
+    owner = {"pid": os.getpid(), "username": "root", "hostname": socket.gethostname(), "timestamp": now}
+    write_atomically(path, json.dumps(owner).encode())
+    with pytest.raises(Locked, match="runs on this machine"):
+        break_lock(files, "living")
+    assert path.exists()
+
+
+def test_a_lock_cut_short_can_be_broken(files: StackFiles) -> None:
+    write_atomically(files.locks / "short.json", b'{"pid": 1')
+    assert break_lock(files, "short").name is None

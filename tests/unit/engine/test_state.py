@@ -19,6 +19,7 @@ from tenantry.engine.storage import StackFiles, write_atomically
 from tenantry.engine.waves import levels
 from tenantry.tenancy.errors import Locked, StateCorrupt
 
+STATE = {"type": "cloud", "state": {"url": "hashivault://k", "encryptedkey": "w"}}
 graphs = st.integers(1, 12).flatmap(
     lambda size: st.lists(st.sets(st.integers(0, size - 1), max_size=3), min_size=size, max_size=size).map(
         lambda rows: {str(i): {str(j) for j in row if j < i} for i, row in enumerate(rows)}
@@ -61,7 +62,7 @@ def test_a_circle_is_refused() -> None:
 
 
 def test_an_unchanged_secret_keeps_its_ciphertext_and_a_changed_one_does_not() -> None:
-    sealer = Sealer(b"k" * 32, url="hashivault://k", wrapped_key="w")
+    sealer = Sealer(b"k" * 32, STATE)
     first = sealer.seal({"a": Secret("hush"), "b": 1})
     assert "hush" not in json.dumps(first)
     assert sealer.seal({"a": Secret("hush"), "b": 1}, first) == first
@@ -70,9 +71,9 @@ def test_an_unchanged_secret_keeps_its_ciphertext_and_a_changed_one_does_not() -
 
 
 def test_a_secret_of_another_key_is_refused() -> None:
-    sealed = Sealer(b"k" * 32, url="u", wrapped_key="w").seal(Secret("hush"))
+    sealed = Sealer(b"k" * 32, STATE).seal(Secret("hush"))
     with pytest.raises(StateCorrupt):
-        Sealer(b"x" * 32, url="u", wrapped_key="w").open(sealed)
+        Sealer(b"x" * 32, STATE).open(sealed)
 
 
 def test_a_journal_line_cut_short_hides_no_other(files: StackFiles) -> None:
