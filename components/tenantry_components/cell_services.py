@@ -15,7 +15,7 @@ from tenantry.tenancy.cell import Cell
 from tenantry_components.cell_cluster import REVIEWER, SYSTEM_NAMESPACE
 from tenantry_components.providers.adoption import AdoptedRabbitMq, AdoptedRedis
 from tenantry_components.providers.database_connection import DatabaseConnection
-from tenantry_components.providers.mariadb_server import PROVISIONER
+from tenantry_components.providers.mariadb_server import OBSERVER, PROVISIONER
 from tenantry_components.providers.openbao import DatabaseStaticRole
 from tenantry_components.providers.openbao_cell import Authority, KubernetesAuth, KubernetesAuthRole, Mount, Policy
 from tenantry_components.providers.rds_connection import RdsConnection
@@ -42,7 +42,7 @@ OPERATOR_ACCOUNT = "tenantry-operator"
 # OpenBao takes matchLabels alone. Tenants' namespaces have this label; the cell's own have another value.
 _TENANT_SELECTOR = json.dumps({"matchLabels": {"app.kubernetes.io/managed-by": "tenantry"}})
 _TOKEN_TTL_S = 3600
-_PROVISIONER_ROTATION_DAYS = 1
+_ROTATION_DAYS = 1
 _PROVISIONER_PERIOD_S = 30 * 86_400
 
 
@@ -175,21 +175,23 @@ class CellServices(pulumi.ComponentResource):
             authority=cell.spec.ca_bundle,
             roles=("tenantry-*", "t-*"),
             provisioner=PROVISIONER,
+            observed=True,
             opts=self._after(database_mount),
         )
 
     def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
         openbao, database = cell.spec.openbao, cell.spec.database
         connection = self._connection(cell, database_mount)
-        DatabaseStaticRole(
-            "provisioner",
-            mount=openbao.database_mount,
-            role=PROVISIONER,
-            connection=database.connection,
-            username=PROVISIONER,
-            rotation_days=_PROVISIONER_ROTATION_DAYS,
-            opts=self._after(connection),
-        )
+        for name, account in (("provisioner", PROVISIONER), ("observer", OBSERVER)):
+            DatabaseStaticRole(
+                name,
+                mount=openbao.database_mount,
+                role=account,
+                connection=database.connection,
+                username=account,
+                rotation_days=_ROTATION_DAYS,
+                opts=self._after(connection),
+            )
         AdoptedRabbitMq(
             "messaging",
             management_url=cell.spec.messaging.management_url,

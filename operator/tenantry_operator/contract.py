@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event, Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tenantry.engine.cluster import Cluster
 from tenantry.fleet import Fleet, Record
@@ -34,7 +34,7 @@ from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["Action", "Cancellation", "Context", "ModuleState", "Outcome"]
+__all__ = ["Action", "Cancellation", "Context", "ModuleState", "Outcome", "TellsStatus"]
 
 
 class Cancellation(Event):
@@ -148,4 +148,13 @@ class Action(Protocol):
 
     def conditions(self, context: Context) -> tuple[Condition, ...]:
         """What it knows to be true of the tenant, from the record and the journals; cheap. () for nothing to say."""
+        ...
+
+
+@runtime_checkable
+class TellsStatus(Protocol):
+    """An action that fills fields of the status besides conditions."""
+
+    def status(self, context: Context) -> Mapping[str, Any]:
+        """Fields by name, as the CRD has them; cheap. A field that is left out stays as it is."""
         ...

@@ -21,7 +21,7 @@ from tenantry.tenancy.errors import DependencyUnavailable, TenantryError
 from tenantry.tenancy.lifecycle import Decision, Verb, decide
 from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.spec import Activity
-from tenantry_operator.contract import Action, Cancellation, Context, ModuleState, Outcome
+from tenantry_operator.contract import Action, Cancellation, Context, ModuleState, Outcome, TellsStatus
 from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import FINALIZER, Stale, Tenants
 from tenantry_operator.observing import Observed, modules_in, observe
@@ -361,6 +361,9 @@ def _known(
             "templateVersion": record.template_version,
             "hosts": list(record.hosts),
         }
+    for action in actions:
+        if isinstance(action, TellsStatus):
+            names |= action.status(context)
     day = file.tenant.spec.expires_on if file is not None else None
     return Known(
         generation=int(context.body["metadata"].get("generation") or 1),

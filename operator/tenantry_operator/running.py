@@ -20,6 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from tenantry.engine.cluster import Cluster, connect
 from tenantry.fleet import Fleet
+from tenantry.fleet.gauges import Gauges
 from tenantry_operator import handlers
 from tenantry_operator.actions import all_actions
 from tenantry_operator.lease import DURATION_S, GIVE_UP_S, Lease
@@ -27,6 +28,7 @@ from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import Tenants
 from tenantry_operator.queueing import Queue
 from tenantry_operator.reconciling import Reconciler
+from tenantry_operator.sampling import Sampler
 from tenantry_operator.serving import Serving
 
 __all__ = ["Settings", "configure_logs", "run"]
@@ -38,12 +40,14 @@ _END_S = 45.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """slots: tenants worked on at the same time. deadline_s: of one attempt. namespace: of the Lease."""
+    """slots: tenants worked on at the same time. deadline_s: of one attempt. sample_s: between two readings of what
+    waits for a tenant that has work. namespace: of the Lease."""
 
     host: str = "127.0.0.1"
     port: int = 8470
     slots: int = 8
     deadline_s: float = 900.0
+    sample_s: float = 15.0
     namespace: str = "tenantry-system"
     lease: str = "tenantry-operator"
 
@@ -68,6 +72,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
     stop, lost = threading.Event(), threading.Event()
     metrics = Metrics()
     tenants = Tenants(kubernetes)
+    sampler = Sampler(Gauges(fleet.cell).read, every_s=settings.sample_s)
 
     def lose() -> None:
         lost.set()
@@ -82,7 +87,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
         fleet=fleet,
         kubernetes=kubernetes,
         tenants=tenants,
-        actions=all_actions(),
+        actions=all_actions(sampler),
         metrics=metrics,
         fenced=lambda: lease.held,
         deadline_s=settings.deadline_s,
@@ -108,6 +113,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
         if lease.acquire(stop, waiting=_log.info):
             _log.info("the Lease is held, epoch %d", lease.epoch)
             queue.start()
+            sampler.start(queue.add)
             # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
             watch = threading.Thread(target=_watch, args=(kubernetes, reconciler, stop), name="watch", daemon=True)
             watch.start()
@@ -117,6 +123,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
                 lost.set()
                 _log.error("the watch ended by itself")
     finally:
+        sampler.stop()
         queue.stop()
         reconciler.cancel_all("the operator stops")
         if not queue.join(_END_S):

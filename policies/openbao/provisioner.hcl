@@ -104,6 +104,11 @@ path "${database_mount}/static-creds/tenantry-provisioner" {
   capabilities = ["read"]
 }
 
+# The account that counts what waits in tenants' schemas, and can change nothing there.
+path "${database_mount}/static-creds/tenantry-observer" {
+  capabilities = ["read"]
+}
+
 path "${kv_mount}/data/cell/rabbitmq" {
   capabilities = ["read"]
 }

@@ -28,6 +28,9 @@ def run(
     deadline_s: Annotated[
         int, typer.Option("--deadline", min=10, help="Seconds after which an attempt is stopped and made again.")
     ] = 900,
+    sample_s: Annotated[
+        float, typer.Option("--sample", min=0.5, help="Seconds between two readings of what waits for a busy tenant.")
+    ] = 15.0,
 ) -> None:
     """Watch the Tenant objects of a cell and make each what its object says, until a signal.
 
@@ -39,5 +42,6 @@ def run(
 
     configure_logs()
     with open_fleet(cell, local, tenants=slots) as fleet:
-        code = run_operator(fleet, Settings(host=host, port=port, slots=slots, deadline_s=deadline_s))
+        settings = Settings(host=host, port=port, slots=slots, deadline_s=deadline_s, sample_s=sample_s)
+        code = run_operator(fleet, settings)
     raise typer.Exit(code)

@@ -38,10 +38,10 @@ from tenantry.tenancy.errors import (
     raise_together,
 )
 from tenantry.tenancy.judgement import Judgement
-from tenantry.tenancy.manifest import TenantFile
+from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.naming import incarnation_of
-from tenantry.tenancy.resolving import resolve
-from tenantry.tenancy.spec import DatabaseTier, Environment, TenantSpec
+from tenantry.tenancy.resolving import resolve, wish
+from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, TenantSpec
 
 __all__ = ["Applied", "Fleet"]
 
@@ -69,6 +69,8 @@ class Fleet:
         self.registry = Registry(folder / "tenants")
         self.deletions = Deletions(folder)
         self.backend = folder / "state"
+        self._in_force: dict[str, tuple[tuple[object, ...], TenantSpec]] = {}
+        """By tenant, with what of its record it was decided from."""
         self.provisioner = ProvisionerToken(cell, root=root)
         self.deprovisioner = ProvisionerToken(cell, root=root, role=DEPROVISIONER)
 
@@ -171,6 +173,38 @@ class Fleet:
         return self._resolve(
             file, taken=dict(self.registry.taken_hosts()), managed_by=managed_by, uid=uid, closed=closed
         )
+
+    def in_force(self, record: Record) -> TenantSpec | None:
+        """What the tenant's last finished run was asked for, decided in full. While a later one is under way, or has
+        failed, what was last known to be in force; None where that is not known. Nothing is written."""
+        known = self._in_force.get(record.name)
+        stamp = (record.incarnation, record.wish, record.finished_at)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        spec = self._of_record(record) if record.wish else None
+        if spec is None:
+            return known[1] if known is not None and known[0][0] == record.incarnation else None
+        self._in_force[record.name] = (stamp, spec)
+        return spec
+
+    def _of_record(self, record: Record) -> TenantSpec | None:
+        """The spec of a record whose text is what its wish was made of, else None."""
+        try:
+            file = parse_tenant(record.manifest, source=record.source)
+            spec = resolve(
+                file,
+                catalogue=self.catalogue,
+                cell=self.cell,
+                incarnation=record.incarnation,
+                managed_by=record.managed_by,
+                today=record.created_at.date(),
+                pinned_release=record.release,
+                pinned_template_version=record.template_version,
+                closed=record.activity == Activity.CLOSED.value,
+            )
+        except InvalidInput:  # a plan that has disappeared since
+            return None
+        return spec if wish(file.tenant, spec) == record.wish else None
 
     def apply(
         self, file: TenantFile, spec: TenantSpec, *, uid: str, wish: str, on_event: OnEvent | None = None

@@ -34,6 +34,7 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     EXPIRING = "Expiring"
     WORKLOAD_SIMULATED = "WorkloadSimulated"
+    SCALING_LIMITED = "ScalingLimited"
     DRIFTED = "Drifted"
     BACKED_UP = "BackedUp"
     DELETING = "Deleting"
@@ -72,6 +73,8 @@ class Reason(StrEnum):
     # WorkloadSimulated
     SIMULATED_NODES = "SimulatedNodes"
     REAL_NODES = "RealNodes"
+    # ScalingLimited
+    HELD_BY_CAP = "HeldByCap"
     # Deleting
     GRACE_PERIOD = "GracePeriod"
     ERASING = "Erasing"

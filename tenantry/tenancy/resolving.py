@@ -367,4 +367,5 @@ def _workload(
             )
             for one in described.alerts
         ),
+        contacts_query=described.usage.contacts,
     )

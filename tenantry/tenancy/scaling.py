@@ -166,9 +166,10 @@ def trimmed(samples: Sequence[Sample], now: datetime, module: ModuleSpec) -> tup
 
 def steady(samples: Sequence[Sample], module: ModuleSpec, *, running: int, now: datetime) -> Sample:
     """The demand that counts. samples: oldest first, the first one being what ran when the watching began, so that an
-    operator that has just started lowers nothing that it has not watched long enough."""
-    rising = [one for one in samples if one.at >= now - timedelta(seconds=module.raise_after_s)]
-    falling = [one for one in samples if one.at >= now - timedelta(seconds=module.lower_after_s)]
+    operator that has just started lowers nothing that it has not watched long enough. The last one stands until the
+    next is taken, however short a window is."""
+    rising = _since(samples, now - timedelta(seconds=module.raise_after_s))
+    falling = _since(samples, now - timedelta(seconds=module.lower_after_s))
     least = min(rising, key=lambda one: one.replicas, default=None)
     most = max(falling, key=lambda one: one.replicas, default=None)
     if least is not None and least.replicas > running:
@@ -177,6 +178,10 @@ def steady(samples: Sequence[Sample], module: ModuleSpec, *, running: int, now: 
         return most
     why = f"more is needed for less than {module.raise_after_s} s" if most is not None else "not measured yet"
     return Sample(at=now, replicas=running, why=why, basis=Basis.STEADYING)
+
+
+def _since(samples: Sequence[Sample], begin: datetime) -> Sequence[Sample]:
+    return [one for one in samples if one.at >= begin] or samples[-1:]
 
 
 def asked(

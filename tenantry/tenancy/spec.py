@@ -275,6 +275,8 @@ class WorkloadSpec:
     writable_paths: tuple[str, ...]
     """Folders that get a scratch volume, the root file system being read-only."""
     alerts: tuple[AlertRule, ...]
+    contacts_query: str | None = None
+    """One SELECT that counts the tenant's contacts in its schema; None: the workload has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ __all__ = [
     "SourceFields",
     "StorageFields",
     "TaskFields",
+    "UsageFields",
     "Workload",
     "WorkloadFields",
 ]
@@ -221,6 +222,12 @@ class AlertFields(Fields):
     summary: str
 
 
+class UsageFields(Fields):
+    """How much of what a plan sells a tenant uses, each one SELECT of one number in its schema."""
+
+    contacts: Query | None = None
+
+
 class WorkloadFields(Fields):
     title: str
     template_version: Positive
@@ -245,6 +252,7 @@ class WorkloadFields(Fields):
     """Name → random bytes; made once, kept in OpenBao."""
     writable_paths: tuple[AbsolutePath, ...] = ()
     alerts: tuple[AlertFields, ...] = ()
+    usage: UsageFields = UsageFields()
 
     @model_validator(mode="after")
     def _consistent(self) -> WorkloadFields:

@@ -24,10 +24,10 @@ from tenantry.openbao import openbao
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 from tenantry_components.providers.bootstrap import Bootstrap, discard_bootstrap, missing_login, read_bootstrap
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
-from tenantry_components.providers.mariadb_server import PROVISIONER, connect, mariadb_problem
+from tenantry_components.providers.mariadb_server import OBSERVER, PROVISIONER, connect, mariadb_problem
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
-__all__ = ["DatabaseConnection", "provisioner_statements"]
+__all__ = ["DatabaseConnection", "observer_statements", "provisioner_statements"]
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _SETUP_ROLE = "tenantry-setup"
@@ -49,9 +49,24 @@ def provisioner_statements(username: str, *rights: str) -> tuple[str, ...]:
     )
 
 
+def observer_statements() -> tuple[str, ...]:
+    """What makes and corrects the observer's account: it counts rows of tenants, a few at a time and never for long."""
+    account = f"'{OBSERVER}'@'%'"
+    terms = "REQUIRE SSL WITH MAX_USER_CONNECTIONS 8 MAX_STATEMENT_TIME 5"
+    return (
+        f"CREATE USER IF NOT EXISTS {account} IDENTIFIED VIA mysql_native_password USING 'invalid' {terms}",
+        f"ALTER USER {account} {terms}",
+        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}",
+        f"GRANT SELECT ON `t\\_%`.* TO {account}",
+    )
+
+
 # CONNECTION ADMIN ends the sessions of dropped accounts, and lets us in when tenants fill the server.
 # SHOW DATABASES lets the inventory see a schema of any name.
-_PROVISIONER_STATEMENTS = provisioner_statements(PROVISIONER, "CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.*")
+_PROVISIONER_STATEMENTS = (
+    *provisioner_statements(PROVISIONER, "CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.*"),
+    *observer_statements(),
+)
 
 
 class DatabaseConnectionInputs(Inputs):

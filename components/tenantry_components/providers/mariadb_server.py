@@ -25,6 +25,7 @@ from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed, 
 from tenantry_components.providers.credential import Login, authority
 
 __all__ = [
+    "OBSERVER",
     "PROVISIONER",
     "MariaDbServer",
     "Session",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 PROVISIONER = "tenantry-provisioner"
+OBSERVER = "tenantry-observer"
+"""Reads tenants' schemas on the shared server, and can change nothing: what waits there decides how modules scale."""
 _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 600
 """Dropping a schema of many GiB takes minutes; giving up on it would leave the server at work and the next run waiting
@@ -80,8 +83,11 @@ class Session:
             return tuple(cursor.fetchall())
 
 
-def connect(*, host: str, port: int, login: Login) -> Session:
-    """A new session over verified TLS. Raises pymysql errors; `mariadb_problem` turns them into ours."""
+def connect(*, host: str, port: int, login: Login, patience_s: int = _READ_TIMEOUT_S) -> Session:
+    """A new session over verified TLS. Raises pymysql errors; `mariadb_problem` turns them into ours.
+
+    patience_s: how long one statement is waited for.
+    """
     context = ssl.create_default_context(cadata=login.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return Session(
@@ -94,8 +100,8 @@ def connect(*, host: str, port: int, login: Login) -> Session:
             charset="utf8mb4",
             autocommit=True,
             connect_timeout=_CONNECT_TIMEOUT_S,
-            read_timeout=_READ_TIMEOUT_S,
-            write_timeout=_READ_TIMEOUT_S,
+            read_timeout=patience_s,
+            write_timeout=patience_s,
         )
     )
 
@@ -103,12 +109,13 @@ def connect(*, host: str, port: int, login: Login) -> Session:
 class MariaDbServer:
     """One server, with its kept sessions. Made by `server`, one a process and address."""
 
-    def __init__(self, *, host: str, port: int, database_mount: str, kv_mount: str, role: str) -> None:
+    def __init__(self, *, host: str, port: int, database_mount: str, kv_mount: str, role: str, patience_s: int) -> None:
         self._host = host
         self._port = port
         self._database_mount = database_mount
         self._kv_mount = kv_mount
         self._role = role
+        self._patience_s = patience_s
         self._idle: queue.LifoQueue[Session] = queue.LifoQueue(_KEPT_SESSIONS)
         self._login: Login | None = None
         self._reading = threading.Lock()
@@ -162,7 +169,7 @@ class MariaDbServer:
         return self._connect(self._read_login(known))
 
     def _connect(self, login: Login) -> Session:
-        return connect(host=self._host, port=self._port, login=login)
+        return connect(host=self._host, port=self._port, login=login, patience_s=self._patience_s)
 
     def _read_login(self, known: Login | None) -> Login:
         with self._reading:  # threads that start together read once
@@ -224,6 +231,17 @@ def mariadb_problem(name: str, error: Exception) -> TenantryError:
 
 
 @functools.lru_cache(maxsize=32)
-def server(*, host: str, port: int, database_mount: str, kv_mount: str, role: str = PROVISIONER) -> MariaDbServer:
-    """The process's object for one server. role: OpenBao's static role of the provisioner's account there."""
-    return MariaDbServer(host=host, port=port, database_mount=database_mount, kv_mount=kv_mount, role=role)
+def server(
+    *,
+    host: str,
+    port: int,
+    database_mount: str,
+    kv_mount: str,
+    role: str = PROVISIONER,
+    patience_s: int = _READ_TIMEOUT_S,
+) -> MariaDbServer:
+    """The process's object for one server. role: OpenBao's static role of the account to be there. patience_s: how
+    long one statement is waited for."""
+    return MariaDbServer(
+        host=host, port=port, database_mount=database_mount, kv_mount=kv_mount, role=role, patience_s=patience_s
+    )

@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import urllib3
 
@@ -33,12 +33,20 @@ class Management:
         self._pool = urllib3.PoolManager(ssl_context=context, timeout=_TIMEOUT, retries=retries, maxsize=8)
         self._headers = urllib3.make_headers(basic_auth=f"{login.username}:{login.password}")
 
-    def request(self, method: str, *path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-        """Status and JSON body (None when empty) of a call; path parts are quoted here.
+    def request(
+        self,
+        method: str,
+        *path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Status and JSON body (None when empty) of a call; path parts and query are quoted here.
 
         Raises DependencyUnavailable when the server cannot be reached or keeps failing.
         """
         address = "/".join([self.url, "api", *(quote(part, safe="") for part in path)])
+        if query:
+            address += f"?{urlencode(query)}"
         data = None if body is None else json.dumps(dict(body)).encode()
         headers = {**self._headers, "Content-Type": "application/json"}
         try:
@@ -73,9 +81,9 @@ class RabbitMqServer:
         self._kv_mount = kv_mount
         self._management: Management | None = None
 
-    def get(self, *path: str) -> Any | None:
+    def get(self, *path: str, query: Mapping[str, str] | None = None) -> Any | None:
         """The answer, or None when there is no such thing."""
-        return self._call("GET", path, None)
+        return self._call("GET", path, None, query)
 
     def put(self, *path: str, body: Mapping[str, Any]) -> None:
         self._call("PUT", path, body)
@@ -84,12 +92,18 @@ class RabbitMqServer:
         """Absent is success."""
         self._call("DELETE", path, None)
 
-    def _call(self, method: str, path: tuple[str, ...], body: Mapping[str, Any] | None) -> Any | None:
+    def _call(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any | None:
         kept = self._management
         management = kept or self._connect()
-        status, answer = management.request(method, *path, body=body)
+        status, answer = management.request(method, *path, body=body, query=query)
         if status == _UNAUTHORIZED and kept is not None:
-            status, answer = self._connect().request(method, *path, body=body)
+            status, answer = self._connect().request(method, *path, body=body, query=query)
         if status == _ABSENT:
             return None
         if status == _UNAUTHORIZED:

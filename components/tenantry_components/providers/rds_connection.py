@@ -21,7 +21,7 @@ from tenantry.openbao import openbao
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 from tenantry_components.providers.aws_account import master_login
 from tenantry_components.providers.credential import PASSWORD_BYTES
-from tenantry_components.providers.database_connection import provisioner_statements
+from tenantry_components.providers.database_connection import observer_statements, provisioner_statements
 from tenantry_components.providers.mariadb_server import Session, connect, mariadb_problem
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
@@ -123,7 +123,8 @@ class RdsConnection(Resource, module="tenantry", name="RdsConnection"):
 
     mount, connection: the database engine and the server's name in it. host, port: the server. secret: ARN of the
     master's login in Secrets Manager of `region`. authority: PEM that signed its certificate. roles: OpenBao's roles
-    that may use the connection. provisioner: name of the account as which the providers work there.
+    that may use the connection. provisioner: name of the account as which the providers work there. observed: whether
+    it is the cell's shared server, on which the observer counts what waits.
     """
 
     mount: pulumi.Output[str]
@@ -144,6 +145,7 @@ class RdsConnection(Resource, module="tenantry", name="RdsConnection"):
         authority: str,
         roles: Sequence[str],
         provisioner: str,
+        observed: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -156,6 +158,9 @@ class RdsConnection(Resource, module="tenantry", name="RdsConnection"):
             "authority": authority,
             "roles": list(roles),
             # An input, so that a new version's privileges are a difference and get applied.
-            "provisioner": list(provisioner_statements(provisioner, *_RIGHTS)),
+            "provisioner": [
+                *provisioner_statements(provisioner, *_RIGHTS),
+                *(observer_statements() if observed else ()),
+            ],
         }
         super().__init__(RdsConnectionProvider(), resource_name, props, opts)

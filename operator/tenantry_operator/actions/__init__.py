@@ -2,11 +2,14 @@
 
 from tenantry_operator.actions.expire import Expire
 from tenantry_operator.actions.provision import Provision
+from tenantry_operator.actions.scale import Scale
 from tenantry_operator.contract import Action
 from tenantry_operator.deprovisioning import Deprovision
+from tenantry_operator.sampling import Sampler
 
 __all__ = ["all_actions"]
 
 
-def all_actions() -> tuple[Action, ...]:
-    return (Deprovision(), Expire(), Provision())
+def all_actions(sampler: Sampler) -> tuple[Action, ...]:
+    """sampler: what measures the tenants' load."""
+    return (Deprovision(), Expire(), Provision(), Scale(sampler))

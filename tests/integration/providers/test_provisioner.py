@@ -38,6 +38,7 @@ ALLOWED = {
     f"database/config/{OTHERS}": {"create", "read", "update", "delete"},
     f"database/rotate-root/{OTHERS}": {"update"},
     "database/static-creds/tenantry-provisioner": {"read"},
+    "database/static-creds/tenantry-observer": {"read"},
     f"database/static-creds/tenantry-provisioner-{OTHERS}": {"read"},
     f"database/static-roles/tenantry-provisioner-{OTHERS}": {"create", "read", "update", "delete"},
     "kv/data/cell/authority": {"read"},

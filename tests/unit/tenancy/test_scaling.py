@@ -79,6 +79,8 @@ def test_what_sources_demand(spec: TenantSpec, values: dict[str, int], running: 
         pytest.param([ago(301, 4), ago(200, 2), ago(0, 1)], 4, 0, 2, id="lowered to the highest of the window"),
         pytest.param([ago(0, 4)], 4, 0, 4, id="a watch that has just begun lowers nothing"),
         pytest.param([], 4, 0, 4, id="without a watch nothing moves"),
+        pytest.param([ago(20, 1), ago(2, 4)], 1, 0, 4, id="the last sample stands until the next"),
+        pytest.param([ago(900, 4), ago(400, 2)], 4, 0, 2, id="also where the next is late"),
     ],
 )
 def test_steadying(spec: TenantSpec, samples: list[Sample], running: int, raise_after_s: int, replicas: int) -> None:
