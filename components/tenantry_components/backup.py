@@ -33,7 +33,7 @@ from tenantry_components.manifest import (
 from tenantry_components.module import scheduled
 from tenantry_components.namespace import BACKUP_ACCOUNT
 from tenantry_components.network_rules import BACKUP
-from tenantry_components.pod import pod_security
+from tenantry_components.pod import placement, pod_security
 from tenantry_components.trust import authorities, authority_mounts
 
 __all__ = ["Backup", "backup_environment", "backup_manifests"]
@@ -128,6 +128,7 @@ def _template(spec: TenantSpec) -> Manifest:
         "enableServiceLinks": False,
         # The workload's own ids: it has to read what the workload wrote.
         "securityContext": pod_security(spec.workload.uid, spec.workload.gid),
+        **placement(spec.cell.spec),
         "restartPolicy": "Never",
         "initContainers": [agent_container(spec.cell.spec, _files(spec), stays=True, proxy_port=_OPENBAO_PORT)],
         "containers": [

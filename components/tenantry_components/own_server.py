@@ -27,7 +27,7 @@ from tenantry_components.manifest import (
 )
 from tenantry_components.namespace import CACHE_ACCOUNT, DATABASE_ACCOUNT
 from tenantry_components.network_rules import CACHE, DATABASE
-from tenantry_components.pod import pod_security
+from tenantry_components.pod import placement, pod_security
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
 from tenantry_components.providers.redis_acl import COMMANDS
 from tenantry_components.trust import secret_field, server_path
@@ -255,6 +255,7 @@ def _server_pod(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": pod_security(_UID, _UID),
+            **placement(spec.cell.spec),
             "initContainers": [agent_container(spec.cell.spec, files, stays=True)],
             "containers": [container],
             "volumes": [

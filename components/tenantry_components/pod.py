@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tenantry.tenancy.cell import CellSpec
 from tenantry.tenancy.quota import Footprint
 from tenantry.tenancy.spec import Configuration, ModuleSpec, Probe, Reach, TenantSpec
 from tenantry_components.agent import (
@@ -19,7 +20,7 @@ from tenantry_components.manifest import Manifest, component_labels, container_s
 from tenantry_components.namespace import WORKLOAD_ACCOUNT
 from tenantry_components.trust import authority_mounts, workload_files
 
-__all__ = ["CONFIGURATION", "SCRIPTS", "pod_security", "pod_template"]
+__all__ = ["CONFIGURATION", "SCRIPTS", "placement", "pod_security", "pod_template"]
 
 CONFIGURATION = "workload"
 """The ConfigMap with the workload's agent configuration, templates and run.sh."""
@@ -63,6 +64,7 @@ def pod_template(
         "containers": [container],
         "volumes": _volumes(spec, module),
     }
+    pod |= placement(spec.cell.spec)
     if templates:
         pod["initContainers"] = [agent_container(spec.cell.spec, templates, stays=lasting)]
     if lasting:
@@ -79,6 +81,15 @@ def pod_template(
         "metadata": {"labels": component_labels(spec, module.name), "annotations": dict(annotations)},
         "spec": pod,
     }
+
+
+def placement(cell: CellSpec) -> Manifest:
+    """Which nodes a tenant's pod goes to, where the cell keeps some for tenants: part of its spec."""
+    labels = cell.kubernetes.tenant_nodes
+    if not labels:
+        return {}
+    tolerations = [{"key": key, "operator": "Equal", "value": value} for key, value in sorted(labels.items())]
+    return {"nodeSelector": dict(labels), "tolerations": tolerations}
 
 
 def _container(spec: TenantSpec, module: ModuleSpec, *, command: Sequence[str], lasting: bool) -> Manifest:

@@ -15,7 +15,7 @@ from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import open_fleet
 from tenantry.cli.reporting import JsonOption, out, print_json, say
 from tenantry.fleet.home import cell_home
-from tenantry.local import LocalPlatform
+from tenantry.local import LocalPlatform, Nodes
 from tenantry.tenancy.manifest import load_cell
 
 __all__ = ["app"]
@@ -29,15 +29,29 @@ KubeconfigOption = Annotated[
     Path | None,
     typer.Option("--kubeconfig", help="Use this existing cluster instead of a control plane of our own."),
 ]
+NodesOption = Annotated[
+    Nodes | None,
+    typer.Option(
+        "--nodes",
+        help="Whether tenants' pods really run on this machine (root on Linux). "
+        "Without it: as the platform was made, simulated for a new one.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
-def up(name: NameOption = "default", kubeconfig: KubeconfigOption = None, as_json: JsonOption = False) -> None:
+def up(
+    name: NameOption = "default",
+    kubeconfig: KubeconfigOption = None,
+    nodes: NodesOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Start the platform and set up its shared services; a second time it changes nothing.
 
     The first run on a machine fetches or builds the Kubernetes binaries, which can take ten minutes.
     """
-    platform = LocalPlatform(name, kubeconfig=kubeconfig)
+    platform = LocalPlatform(name, kubeconfig=kubeconfig, nodes=nodes)
     platform.up((lambda _line: None) if as_json else say)
     with LiveRuns(quiet=as_json) as live, open_fleet(None, name, administrator=True) as fleet:
         result = fleet.prepare_cell(on_event=lambda event: live("cell", event))

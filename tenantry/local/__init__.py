@@ -3,7 +3,7 @@
 Who calls it: the command line (`tenantry local …`) and the tests. Who it knows: the domain, nothing else of ours.
 """
 
-from tenantry.local.machine import LocalPlatform
+from tenantry.local.machine import LocalPlatform, Nodes
 from tenantry.local.part import PartStatus, State
 
-__all__ = ["LocalPlatform", "PartStatus", "State"]
+__all__ = ["LocalPlatform", "Nodes", "PartStatus", "State"]

@@ -6,7 +6,6 @@ import hashlib
 
 from tenantry.local.layout import Owner, owner_of
 from tenantry.local.part import Account, Health, Part, Program, State
-from tenantry.local.pki import Leaf
 from tenantry.local.ports import LOOPBACK
 
 __all__ = ["Redis"]
@@ -31,9 +30,7 @@ class Redis(Part):
             self.clear_data()
         folder = self.make_folder("data")
         authority = self.trust()
-        certificate, key = self.site.authority.issue(
-            folder, "server", Leaf(common_name="redis", server=True), owner=self.owner
-        )
+        certificate, key = self.site.authority.issue(folder, "server", self.service_leaf(), owner=self.owner)
         if not self.initialized:
             admin, health = self.new_account("tenantry"), self.new_account("health")
             self.write("users.acl", _acl(admin, health))
@@ -42,7 +39,7 @@ class Redis(Part):
         self.write(
             "redis.conf",
             f"""\
-bind {LOOPBACK}
+bind {" ".join(self.site.service_addresses)}
 port 0
 tls-port {self.port}
 tls-cert-file "{certificate}"
@@ -57,6 +54,8 @@ appendonly yes
 save ""
 maxmemory-policy noeviction
 daemonize no
+# A title of its own would overwrite the variables by which the supervisor's programs are known.
+set-proc-title no
 logfile ""
 """,
         )

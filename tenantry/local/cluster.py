@@ -16,8 +16,19 @@ from tenantry.local.part import Health, Part, Program, Site, State, web
 from tenantry.local.pki import Authority, Leaf, signing_key
 from tenantry.local.ports import LOOPBACK
 
-__all__ = ["ApiServer", "Authorities", "ControllerManager", "Etcd", "Scheduler", "WebPart", "kubeconfig"]
+__all__ = [
+    "KUBELET_CLIENT",
+    "ApiServer",
+    "Authorities",
+    "ControllerManager",
+    "Etcd",
+    "Scheduler",
+    "WebPart",
+    "kubeconfig",
+]
 
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+"""The API server's name where it is a kubelet's client."""
 _SERVICE_RANGE = "10.96.0.0/16"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 
@@ -200,6 +211,11 @@ class ApiServer(WebPart):
                 f"--service-cluster-ip-range={_SERVICE_RANGE}",
                 f"--requestheader-client-ca-file={certificates.front_proxy.certificate_file}",
                 "--requestheader-allowed-names=front-proxy-client",
+                # As whom it asks a real node's kubelet, for logs and commands in pods.
+                f"--kubelet-client-certificate={folder / 'kubelet-client.pem'}",
+                f"--kubelet-client-key={folder / 'kubelet-client.key'}",
+                f"--kubelet-certificate-authority={self.site.layout.ca_file}",
+                "--kubelet-preferred-address-types=InternalIP",
                 "--requestheader-extra-headers-prefix=X-Remote-Extra-",
                 "--requestheader-group-headers=X-Remote-Group",
                 "--requestheader-username-headers=X-Remote-User",
@@ -221,6 +237,7 @@ class ApiServer(WebPart):
         self.authorities.etcd.issue(folder, "etcd-client", Leaf(common_name="kube-apiserver"))
         self.authorities.front_proxy.issue(folder, "front-proxy", Leaf(common_name="front-proxy-client"))
         self.authorities.kubernetes.issue(folder, "health", Leaf(common_name="tenantry-health"))
+        self.authorities.kubernetes.issue(folder, "kubelet-client", Leaf(common_name=KUBELET_CLIENT))
         signing_key(self.authorities.folder, "service-account")
         encryption = folder / "encryption.json"
         if not encryption.exists():

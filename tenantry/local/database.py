@@ -10,7 +10,6 @@ import pymysql
 from tenantry.local.keys import OpenBao
 from tenantry.local.layout import Owner, owner_of, write_file
 from tenantry.local.part import Health, Part, Program, Site, State
-from tenantry.local.pki import Leaf
 from tenantry.local.ports import LOOPBACK
 from tenantry.tenancy.errors import DependencyUnavailable
 
@@ -48,7 +47,7 @@ class MariaDB(Part):
             self.clear_data()
         folder = self.make_folder("data", "temporary", "files")
         self.trust()
-        self.site.authority.issue(folder, "server", Leaf(common_name="mariadb", server=True), owner=self.owner)
+        self.site.authority.issue(folder, "server", self.service_leaf(), owner=self.owner)
         self.write("my.cnf", self._configuration())
         if not self.initialized:
             self._initialize()
@@ -62,7 +61,7 @@ tmpdir = {folder / "temporary"}
 secure_file_priv = {folder / "files"}
 socket = {folder / "data" / "server.sock"}
 pid_file = {folder / "data" / "server.pid"}
-bind_address = {LOOPBACK}
+bind_address = {",".join(self.site.service_addresses)}
 port = {self.port}
 skip_name_resolve = ON
 local_infile = OFF

@@ -7,6 +7,8 @@ import io
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import walk_tree
 
+from tenantry.local.images import AGENT, SOURCE
+from tenantry.local.node import NODE_LABEL
 from tenantry.local.part import Site
 from tenantry.local.ports import LOOPBACK
 from tenantry.tenancy.cell import (
@@ -17,6 +19,7 @@ from tenantry.tenancy.cell import (
     Copies,
     Database,
     Egress,
+    Images,
     Kubernetes,
     Messaging,
     Metadata,
@@ -29,20 +32,20 @@ __all__ = ["describe", "render"]
 
 def describe(site: Site, *, simulated: bool) -> Cell:
     """The cell as it stands. simulated: its nodes are the platform's own, not those of a cluster that was there."""
-    here = Peer(cidr=f"{LOOPBACK}/32")
+    address = site.service_address
+    here = Peer(cidr=f"{address}/32")
     name, ports = site.layout.name, site.ports
-    simulation = {"storage_class": "simulated", "shared_storage_class": "simulated"} if simulated else {}
     return Cell(
         metadata=Metadata(name=name, labels={"tenantry.dev/local": "true"}),
         spec=CellSpec(
             region="local",
             domain="tenantry.localhost" if name == "default" else f"{name}.tenantry.localhost",
-            kubernetes=Kubernetes(simulated_nodes=simulated, **simulation),
-            openbao=OpenBao(address=f"https://{LOOPBACK}:{ports['openbao']}", peer=here),
-            database=Database(host=LOOPBACK, port=ports["mariadb"], peer=here),
-            cache=Cache(host=LOOPBACK, port=ports["redis"], peer=here),
+            kubernetes=_kubernetes(site, simulated=simulated),
+            openbao=OpenBao(address=f"https://{address}:{ports['openbao']}", peer=here),
+            database=Database(host=address, port=ports["mariadb"], peer=here),
+            cache=Cache(host=address, port=ports["redis"], peer=here),
             messaging=Messaging(
-                host=LOOPBACK,
+                host=address,
                 port=ports["rabbitmq"],
                 management_url=f"https://{LOOPBACK}:{ports['rabbitmq-management']}",
                 peer=here,
@@ -51,9 +54,24 @@ def describe(site: Site, *, simulated: bool) -> Cell:
             backups=Backups(kind="folder", url=str(site.layout.backups)),
             # The platform makes no snapshots and no copies of its own; MariaDB keeps its binary logs for a week.
             copies=Copies(openbao_snapshot_days=0, physical_backup_days=0, state_history_days=0, binary_log_days=7),
+            **({} if site.node is None else {"images": _images()}),
             ca_bundle=site.authority.pem,
         ),
     )
+
+
+def _kubernetes(site: Site, *, simulated: bool) -> Kubernetes:
+    if not simulated:
+        return Kubernetes(simulated_nodes=False)
+    classes = {"storage_class": "simulated", "shared_storage_class": "simulated"}
+    if site.node is None:
+        return Kubernetes(simulated_nodes=True, **classes)
+    return Kubernetes(simulated_nodes=False, tenant_nodes=dict([NODE_LABEL]), **classes)
+
+
+def _images() -> Images:
+    """What a real node runs was made on this machine."""
+    return Images(agent=AGENT, sources=(SOURCE, *Images().sources))
 
 
 def render(cell: Cell) -> str:

@@ -21,7 +21,6 @@ import urllib3.exceptions
 
 from tenantry.local.layout import read_json, write_file, write_json
 from tenantry.local.part import Health, Part, Program, State, web
-from tenantry.local.pki import Leaf
 from tenantry.local.ports import LOOPBACK
 from tenantry.tenancy.errors import DependencyUnavailable
 
@@ -88,25 +87,30 @@ class OpenBao(Part):
         if not seal_key.exists():
             write_file(seal_key, secrets.token_bytes(32))
         self.trust()
-        certificate, key = self.site.authority.issue(folder, "server", Leaf(common_name="openbao", server=True))
+        certificate, key = self.site.authority.issue(folder, "server", self.service_leaf())
         self.write("openbao.hcl", self._configuration(certificate, key, seal_key))
 
     def _configuration(self, certificate: Path, key: Path, seal_key: Path) -> str:
         quote = json.dumps
         cluster = f"{LOOPBACK}:{self.site.ports['openbao-cluster']}"
-        return f"""\
-api_addr = {quote(self.url)}
-cluster_addr = {quote("https://" + cluster)}
-max_lease_ttl = "87600h"
-
+        listeners = "\n".join(
+            f"""\
 listener "tcp" {{
-  address = {quote(self.address)}
+  address = {quote(f"{address}:{self.port}")}
   cluster_address = {quote(cluster)}
   tls_cert_file = {quote(str(certificate))}
   tls_key_file = {quote(str(key))}
   tls_min_version = "tls12"
 }}
+"""
+            for address in self.site.service_addresses
+        )
+        return f"""\
+api_addr = {quote(self.url)}
+cluster_addr = {quote("https://" + cluster)}
+max_lease_ttl = "87600h"
 
+{listeners}
 storage "raft" {{
   path = {quote(str(self.folder / "data"))}
   node_id = "local"

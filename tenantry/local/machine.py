@@ -10,45 +10,77 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tenantry.local.bridge import Bridge
 from tenantry.local.cache import Redis
 from tenantry.local.cluster import ApiServer, Authorities, ControllerManager, Etcd, Scheduler
+from tenantry.local.containers import Containerd
 from tenantry.local.database import MariaDB
 from tenantry.local.description import describe, render
 from tenantry.local.existing import ExistingCluster
 from tenantry.local.keys import OpenBao
+from tenantry.local.kubelet import Kubelet
 from tenantry.local.layout import Layout, default_home, make_folder, read_json, write_file, write_json
 from tenantry.local.messaging import Epmd, RabbitMQ
-from tenantry.local.packages import find_servers
+from tenantry.local.node import NodePlace, choose_subnet, clear, require_machine, require_namespaces
+from tenantry.local.packages import find_servers, programs
 from tenantry.local.part import Part, PartStatus, Site, State
 from tenantry.local.pki import Authority
 from tenantry.local.ports import LOOPBACK, choose
 from tenantry.local.simulation import Kwok
 from tenantry.local.startup import Startup
 from tenantry.local.supervisor import Supervised, Supervisor
-from tenantry.local.toolchain import TOOLS, Toolchain
+from tenantry.local.toolchain import KUBELET, TOOLS, Toolchain
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked
 
-__all__ = ["LocalPlatform"]
+__all__ = ["LocalPlatform", "Nodes"]
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?")
 _SERVICES = (OpenBao.name, MariaDB.name, Redis.name, Epmd.name, RabbitMQ.name)
 _CONTROL_PLANE = (Etcd.name, ApiServer.name, ControllerManager.name, Scheduler.name, Kwok.name)
+_NODE_PARTS = (Containerd.name, Kubelet.name)
+_STOP_ORDER = (
+    *_NODE_PARTS[::-1],
+    *(RabbitMQ.name, Epmd.name, Redis.name, MariaDB.name),
+    *_CONTROL_PLANE[::-1],
+    OpenBao.name,
+)
+"""The pods first, which finish with the others' help what they have begun. Then in the opposite order of the start:
+MariaDB writes with OpenBao's keys until its very end."""
 _MORE_PORTS = ("openbao-cluster", "rabbitmq-management", "rabbitmq-distribution", "etcd-peer")
+_NODE_PORTS = (Kubelet.name, "kubelet-health")
+_FOR_PODS = (OpenBao.name, MariaDB.name, Redis.name, RabbitMQ.name)
 _LEAST_FREE_MIB = 1024
+
+
+class Nodes(StrEnum):
+    """What a platform's tenants run on. REAL: a node on this machine, beside the simulated ones."""
+
+    SIMULATED = "simulated"
+    REAL = "real"
 
 
 class LocalPlatform:
     """One local platform, by name. Several stand side by side; nothing is read or made before a method is called.
 
     home: its folder; None: `local/<name>` below the user's data folder. kubeconfig: use this cluster instead of
-    an own control plane; None: as the platform was made, an own control plane for a new one.
+    an own control plane; None: as the platform was made, an own control plane for a new one. nodes: whether tenants'
+    pods run; None: as the platform was made, simulated for a new one.
     """
 
-    def __init__(self, name: str = "default", home: Path | None = None, *, kubeconfig: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "default",
+        home: Path | None = None,
+        *,
+        kubeconfig: Path | None = None,
+        nodes: Nodes | None = None,
+    ) -> None:
         if not _NAME.fullmatch(name):
             raise InvalidInput(
                 f"{name!r} cannot be the name of a local platform",
@@ -58,6 +90,13 @@ class LocalPlatform:
         self.name = name
         self.home = (home or default_home(name)).absolute()
         self._kubeconfig = kubeconfig.expanduser().absolute() if kubeconfig else None
+        self._nodes = nodes
+        if kubeconfig is not None and nodes is not None:
+            raise InvalidInput(
+                "an existing cluster has its own nodes",
+                source="nodes",
+                hint="give --kubeconfig or --nodes, not both",
+            )
 
     @property
     def cell_file(self) -> Path:
@@ -88,20 +127,20 @@ class LocalPlatform:
         with self._at_work():
             layout = self._layout
             _require_room(self.home)
+            self._require_as_made(layout)
+            servers = self._servers(layout, on_progress)
             layout.make()
-            record = self._recorded(layout)
+            self._record(layout)
             existing = self._existing(layout)
             if existing is not None:
                 existing.require_reachable()
-            site = Site(
-                layout=layout,
-                ports=record,
-                authority=Authority(layout.authorities, "local"),
-                tools=self._tools(on_progress, own_cluster=existing is None),
-            )
+            site = self._site(layout, tools=servers | self._built_tools(layout, on_progress))
             _link_tools(site)
             chains = _chains(site, own_cluster=existing is None)
+            if site.node is not None:
+                Bridge(site.node, site.tools).ensure([site.ports[name] for name in _FOR_PODS])
             supervisor = Supervisor(layout)
+            supervisor.end_orphans(_STOP_ORDER)
             supervisor.configure({part.name: part.program() for chain in chains for part in chain})
             supervisor.launch()
             Startup(layout, supervisor, on_progress).run(chains)
@@ -130,7 +169,9 @@ class LocalPlatform:
         layout = self._layout
         existing = self._existing(layout)
         states = Supervisor(layout).states()
-        parts = [part for chain in _chains(self._asking(layout), own_cluster=existing is None) for part in chain]
+        parts = [
+            part for chain in _chains(self._site(layout, tools={}), own_cluster=existing is None) for part in chain
+        ]
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             found = tuple(pool.map(lambda part: _status(part, states.get(part.name)), parts))
         return found if existing is None else (*found, existing.status())
@@ -145,7 +186,7 @@ class LocalPlatform:
                 where=str(self.home),
                 hint="run `tenantry local up`",
             )
-        site = self._asking(layout)
+        site = self._site(layout, tools={})
         existing = self._existing(layout)
         openbao = OpenBao(site)
         authority, token = str(layout.ca_file), openbao.admin_token() or ""
@@ -165,7 +206,7 @@ class LocalPlatform:
 
     def logs(self, part: str) -> Path:
         """The log file of a part, or of the `supervisor`. Raises InvalidInput for a name that is neither."""
-        known = (*_SERVICES, *_CONTROL_PLANE, "supervisor")
+        known = (*_SERVICES, *_CONTROL_PLANE, *_NODE_PARTS, "supervisor")
         if part not in known:
             raise InvalidInput(f"there is no part {part!r}", source="part", hint=f"one of {', '.join(known)}")
         return self._layout.logs / f"{part}.log"
@@ -195,53 +236,103 @@ class LocalPlatform:
                 hint="free some space and run it again: it continues" if full else "choose another TENANTRY_HOME",
             ) from error
 
-    def _recorded(self, layout: Layout) -> dict[str, int]:
-        """The platform's ports, chosen and kept at the first `up`, with the cluster that it uses."""
+    def _require_as_made(self, layout: Layout) -> None:
+        """Raise Conflict where something else is asked for than what the platform was made with."""
         record = read_json(layout.record)
+        if not record:
+            return
         kept = record.get("kubeconfig")
-        if record and self._kubeconfig and str(self._kubeconfig) != kept:
+        if self._kubeconfig and str(self._kubeconfig) != kept:
             raise Conflict(
                 f"the local platform {self.name} was made "
                 + (f"with the cluster of {kept}" if kept else "with a control plane of its own"),
                 where=str(layout.record),
-                hint="choose another name, or remove this one first: `tenantry local remove`",
+                hint="choose another name, or remove this one first: `tenantry local down --remove`",
             )
-        if not record:
-            names = (*_SERVICES, *_CONTROL_PLANE, *_MORE_PORTS)
-            record = {
-                "ports": choose(names, taken=_ports_of_neighbours(self.home)),
-                "parts": str(layout.parts),
-                "kubeconfig": str(self._kubeconfig) if self._kubeconfig else None,
-            }
-            write_json(layout.record, record)
-        return dict(record["ports"])
+        made = Nodes.SIMULATED if record.get("subnet") is None else Nodes.REAL
+        if self._nodes not in {None, made}:
+            raise Conflict(
+                f"the local platform {self.name} was made with {made} nodes",
+                where=str(layout.record),
+                hint="choose another name, or remove this one first: `tenantry local down --remove`",
+            )
+
+    def _record(self, layout: Layout) -> None:
+        """Choose what is kept from the first `up` on: ports, the cluster that it uses, the network of real pods."""
+        if read_json(layout.record):
+            return
+        real, neighbours = self._nodes is Nodes.REAL, _neighbours(self.home)
+        names = (*_SERVICES, *_CONTROL_PLANE, *_MORE_PORTS, *(_NODE_PORTS if real else ()))
+        taken = {port for record in neighbours for port in record.get("ports", {}).values()}
+        record = {
+            "ports": choose(names, taken=taken),
+            "parts": str(layout.parts),
+            "kubeconfig": str(self._kubeconfig) if self._kubeconfig else None,
+            "subnet": choose_subnet(record["subnet"] for record in neighbours if record.get("subnet"))
+            if real
+            else None,
+        }
+        write_json(layout.record, record)
+
+    def _real_nodes(self, layout: Layout) -> bool:
+        record = read_json(layout.record)
+        return record["subnet"] is not None if "subnet" in record else self._nodes is Nodes.REAL
 
     def _existing(self, layout: Layout) -> ExistingCluster | None:
         kept = self._kubeconfig or read_json(layout.record).get("kubeconfig")
         return ExistingCluster(kubeconfig=Path(kept), kubectl=layout.tools / "kubectl") if kept else None
 
-    def _tools(self, say: Callable[[str], None], *, own_cluster: bool) -> dict[str, Path]:
-        wanted = [tool for tool in TOOLS if own_cluster or tool.name in {"bao", "kubectl"}]
-        return find_servers(say) | Toolchain().find(wanted, say)
+    def _servers(self, layout: Layout, say: Callable[[str], None]) -> dict[str, Path]:
+        """Programs of the operating system. Nothing of the platform is made before they are there."""
+        real = self._real_nodes(layout)
+        if real:
+            require_machine()
+        found = find_servers(say, real_node=real)
+        if real:
+            require_namespaces(found["unshare"], found["nft"])
+        return found
 
-    def _asking(self, layout: Layout) -> Site:
-        """A site that is good for asking the parts, not for starting them."""
-        ports = read_json(layout.record)["ports"]
-        return Site(layout=layout, ports=ports, authority=Authority(layout.authorities, "local"), tools={})
+    def _built_tools(self, layout: Layout, say: Callable[[str], None]) -> dict[str, Path]:
+        wanted = [tool for tool in TOOLS if self._existing(layout) is None or tool.name in {"bao", "kubectl"}]
+        if self._real_nodes(layout):
+            wanted.append(KUBELET)
+        return Toolchain().find(wanted, say)
+
+    def _site(self, layout: Layout, *, tools: dict[str, Path]) -> Site:
+        """What the parts share. tools: empty where they are only asked, not started."""
+        record = read_json(layout.record)
+        return Site(
+            layout=layout,
+            ports=record["ports"],
+            authority=Authority(layout.authorities, "local"),
+            tools=tools,
+            node=NodePlace.of(layout, record["subnet"]) if record.get("subnet") else None,
+        )
 
     def _stop(self) -> None:
+        self._stop_parts()
+        if self.exists:
+            site = self._site(self._layout, tools=programs())
+            if site.node is not None:
+                clear(site.node, Containerd(site, site.node).init_file)
+                Bridge(site.node, site.tools).remove()
+
+    def _stop_parts(self) -> None:
         layout = self._layout
         supervisor = Supervisor(layout)
         if not supervisor.running():
+            supervisor.end_orphans(_STOP_ORDER)
             return
-        # In the opposite order of the start: MariaDB writes with OpenBao's keys until its very end.
-        order = (RabbitMQ.name, Epmd.name, Redis.name, MariaDB.name, *reversed(_CONTROL_PLANE), OpenBao.name)
         running = {name for name, state in supervisor.states().items() if state.pid}
-        first = [name for name in order if name in running and name not in {OpenBao.name, Etcd.name, Epmd.name}]
+        for name in _NODE_PARTS[::-1]:
+            if name in running:
+                supervisor.stop(name)
+        alone = {OpenBao.name, Etcd.name, Epmd.name, *_NODE_PARTS}
+        first = [name for name in _STOP_ORDER if name in running and name not in alone]
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(supervisor.stop, first))
-        for name in order:
-            if name in running and name not in first:
+        for name in _STOP_ORDER:
+            if name in running and name in alone and name not in _NODE_PARTS:
                 supervisor.stop(name)
         supervisor.shut_down()
 
@@ -253,7 +344,11 @@ def _chains(site: Site, *, own_cluster: bool) -> list[list[Part]]:
     if own_cluster:
         authorities = Authorities.of(site.layout.authorities)
         kinds = (Etcd, ApiServer, ControllerManager, Scheduler, Kwok)
-        chains.append([kind(site, authorities) for kind in kinds])
+        cluster: list[Part] = [kind(site, authorities) for kind in kinds]
+        if site.node is not None:
+            containerd = Containerd(site, site.node)
+            cluster += [containerd, Kubelet(site, authorities, site.node, containerd)]
+        chains.append(cluster)
     return chains
 
 
@@ -288,11 +383,9 @@ def _require_room(home: Path) -> None:
         )
 
 
-def _ports_of_neighbours(home: Path) -> set[int]:
-    """Ports that the other platforms beside this one own, running or not."""
-    return {
-        port for record in home.parent.glob("*/platform.json") for port in read_json(record).get("ports", {}).values()
-    }
+def _neighbours(home: Path) -> list[dict[str, Any]]:
+    """What the other platforms beside this one own, running or not."""
+    return [read_json(record) for record in home.parent.glob("*/platform.json")]
 
 
 def _link_tools(site: Site) -> None:

@@ -14,7 +14,6 @@ import urllib3.exceptions
 
 from tenantry.local.layout import Owner, owner_of, write_file
 from tenantry.local.part import Account, Health, Part, Program, State, web
-from tenantry.local.pki import Leaf
 from tenantry.local.ports import LOOPBACK
 
 __all__ = ["Epmd", "RabbitMQ"]
@@ -106,7 +105,7 @@ class RabbitMQ(Part):
             self.clear_data()
         folder = self.make_folder("data")
         self.trust()
-        self.site.authority.issue(folder, "server", Leaf(common_name="rabbitmq", server=True), owner=self.owner)
+        self.site.authority.issue(folder, "server", self.service_leaf(), owner=self.owner)
         cookie = folder / ".erlang.cookie"
         if not cookie.exists():
             write_file(cookie, secrets.token_hex(32), mode=0o400, owner=self.owner)
@@ -122,7 +121,9 @@ class RabbitMQ(Part):
 
     def _configure(self) -> None:
         folder = self.folder
-        lines = ["listeners.tcp = none", f"listeners.ssl.1 = {LOOPBACK}:{self.port}"]
+        lines = ["listeners.tcp = none"]
+        for index, address in enumerate(self.site.service_addresses, start=1):
+            lines.append(f"listeners.ssl.{index} = {address}:{self.port}")
         for prefix in ("ssl_options", "management.ssl"):
             lines += [
                 f"{prefix}.cacertfile = {folder / 'ca.pem'}",

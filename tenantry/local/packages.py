@@ -1,16 +1,17 @@
-"""The servers that come from the operating system: MariaDB with its key plugin, Redis, RabbitMQ."""
+"""The programs that come from the operating system: MariaDB with its key plugin, Redis, RabbitMQ; for a real node
+containerd, runc and what they need."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["PACKAGES", "find_servers"]
+__all__ = ["NODE_PACKAGES", "PACKAGES", "find_servers", "programs"]
 
 PACKAGES = (
     "mariadb-server",
@@ -18,9 +19,20 @@ PACKAGES = (
     "redis-server",
     "rabbitmq-server",
 )
+NODE_PACKAGES = (
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "nftables",
+    "iproute2",
+    "busybox-static",
+)
 _FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 """Looked at besides PATH. RabbitMQ's own script comes first: Debian's wrapper in /usr/sbin ignores our settings."""
 _PROGRAMS = ("mariadbd", "mariadb-install-db", "redis-server", "rabbitmq-server", "epmd")
+_NODE_PROGRAMS = ("containerd", "ctr", "runc", "nft", "ip", "busybox", "setpriv", "unshare", "nsenter")
+_NETWORK_PLUGINS = ("bridge", "host-local", "loopback")
+_NETWORK_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 _PLUGINS = (
     Path("/usr/lib/mysql/plugin/hashicorp_key_management.so"),
     Path("/usr/lib64/mariadb/plugin/hashicorp_key_management.so"),
@@ -28,27 +40,36 @@ _PLUGINS = (
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def find_servers(say: Callable[[str], None]) -> dict[str, Path]:
-    """Paths of the server programs, installing Debian's packages where we may. Raises DependencyUnavailable."""
-    found, missing = _look()
+def find_servers(say: Callable[[str], None], *, real_node: bool = False) -> dict[str, Path]:
+    """Paths of the server programs, installing Debian's packages where we may. Raises DependencyUnavailable.
+
+    real_node: also what a real node needs, with the folder of the network plugins as `cni`.
+    """
+    packages = (*PACKAGES, *NODE_PACKAGES) if real_node else PACKAGES
+    found, missing = _look(real_node=real_node)
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"packages: installing {', '.join(PACKAGES)}")
-        _install()
-        found, missing = _look()
+        say(f"packages: installing {', '.join(packages)}")
+        _install(packages)
+        found, missing = _look(real_node=real_node)
     if missing:
         raise DependencyUnavailable(
             f"missing on this machine: {', '.join(missing)}",
             where="PATH",
-            hint=f"install them (on Debian: apt-get install --no-install-recommends {' '.join(PACKAGES)})",
+            hint=f"install them (on Debian: apt-get install --no-install-recommends {' '.join(packages)})",
         )
     return found
 
 
-def _look() -> tuple[dict[str, Path], list[str]]:
+def programs() -> dict[str, Path]:
+    """What is there, without asking for more: enough to put things back."""
+    return _look(real_node=True)[0]
+
+
+def _look(*, real_node: bool) -> tuple[dict[str, Path], list[str]]:
     search = os.pathsep.join([_FOLDERS[0], os.environ.get("PATH", os.defpath), *_FOLDERS[1:]])
     found: dict[str, Path] = {}
     missing: list[str] = []
-    for name in _PROGRAMS:
+    for name in (*_PROGRAMS, *_NODE_PROGRAMS) if real_node else _PROGRAMS:
         path = shutil.which(name, path=search)
         if path:
             found[name] = Path(path)
@@ -56,10 +77,18 @@ def _look() -> tuple[dict[str, Path], list[str]]:
             missing.append(name)
     if not any(plugin.exists() for plugin in _PLUGINS):
         missing.append("MariaDB's hashicorp_key_management plugin")
+    if real_node:
+        folder = next(
+            (one for one in _NETWORK_FOLDERS if all((one / name).exists() for name in _NETWORK_PLUGINS)), None
+        )
+        if folder is None:
+            missing.append(f"the network plugins {', '.join(_NETWORK_PLUGINS)}")
+        else:
+            found["cni"] = folder
     return found, missing
 
 
-def _install() -> None:
+def _install(packages: Sequence[str]) -> None:
     """apt-get, without letting the packages start their own services: the platform runs its own."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     ours = not _POLICY.exists()
@@ -69,7 +98,7 @@ def _install() -> None:
     try:
         for command in (
             ["apt-get", "update"],
-            ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES],
+            ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
         ):
             done = subprocess.run(
                 command,
@@ -85,7 +114,7 @@ def _install() -> None:
                 raise DependencyUnavailable(
                     f"{' '.join(command[:2])} failed: {reason}",
                     where="apt",
-                    hint=f"install {' '.join(PACKAGES)} by hand, then run `tenantry local up` again",
+                    hint=f"install {' '.join(packages)} by hand, then run `tenantry local up` again",
                 )
     finally:
         if ours:

@@ -15,7 +15,8 @@ from typing import Any
 import urllib3
 
 from tenantry.local.layout import Layout, Owner, make_folder, read_json, write_file, write_json
-from tenantry.local.pki import Authority
+from tenantry.local.node import NodePlace
+from tenantry.local.pki import Authority, Leaf
 from tenantry.local.ports import LOOPBACK
 
 __all__ = ["Account", "Health", "Part", "PartStatus", "Program", "Site", "State", "web"]
@@ -74,12 +75,26 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the parts of one platform share. tools: paths of the programs by name, empty while only asking."""
+    """What the parts of one platform share. tools: paths of the programs by name, empty while only asking.
+
+    node: where its real node is, None with simulated nodes alone.
+    """
 
     layout: Layout
     ports: dict[str, int]
     authority: Authority
     tools: dict[str, Path]
+    node: NodePlace | None = None
+
+    @property
+    def service_addresses(self) -> tuple[str, ...]:
+        """Where the shared services listen: on loopback, and for real pods on the node's bridge."""
+        return (LOOPBACK,) if self.node is None else (LOOPBACK, self.node.gateway)
+
+    @property
+    def service_address(self) -> str:
+        """The one of them that reaches the shared services from everywhere on this platform, pods included."""
+        return self.service_addresses[-1]
 
 
 def web(
@@ -167,6 +182,10 @@ class Part(ABC):
     def trust(self) -> Path:
         """A copy of the local authority's certificate that the part's account can read."""
         return self.write("ca.pem", self.site.authority.pem)
+
+    def service_leaf(self) -> Leaf:
+        """What the certificate of a shared service says."""
+        return Leaf(common_name=self.name, server=True, addresses=self.site.service_addresses[1:])
 
     def account_file(self) -> Path:
         return self.site.layout.accounts / f"{self.name}.json"

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tenantry.local.layout import Owner, make_folder, write_file
+from tenantry.local.ports import LOOPBACK
 from tenantry.tenancy.errors import StateCorrupt
 
 __all__ = ["Authority", "Leaf", "signing_key"]
@@ -36,6 +37,16 @@ class Leaf:
     organizations: tuple[str, ...] = ()
     server: bool = False
     dns_names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Of a server, besides loopback."""
+
+    def names(self) -> list[x509.GeneralName]:
+        """What a server is called by its clients."""
+        addresses = (LOOPBACK, *self.addresses)
+        return [
+            *(x509.DNSName(name) for name in ("localhost", *self.dns_names)),
+            *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
+        ]
 
 
 def _private_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -106,9 +117,10 @@ class Authority:
         write_file(self.certificate_file, certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, folder: Path, name: str, leaf: Leaf, *, owner: Owner | None = None) -> tuple[Path, Path]:
-        """`<name>.pem` and `<name>.key` (mode 0600) in the folder; kept while valid, renewed in the last month."""
+        """`<name>.pem` and `<name>.key` (mode 0600) in the folder; kept while valid and as the leaf says,
+        renewed in the last month."""
         certificate_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
-        if not (key_file.exists() and self._fresh(certificate_file)):
+        if not (key_file.exists() and self._fresh(certificate_file, leaf)):
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = self._sign(key.public_key(), leaf)
             certificate_file.unlink(missing_ok=True)
@@ -135,16 +147,18 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if leaf.server:
-            names: list[x509.GeneralName] = [x509.DNSName(name) for name in ("localhost", *leaf.dns_names)]
-            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(leaf.names()), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
-    def _fresh(self, certificate_file: Path) -> bool:
+    def _fresh(self, certificate_file: Path, leaf: Leaf) -> bool:
         try:
             certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         except (FileNotFoundError, ValueError):
             return False
+        if leaf.server:
+            extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            if list(extension.value) != leaf.names():
+                return False
         return certificate.not_valid_after_utc - dt.datetime.now(dt.UTC) > _RENEW_BEFORE
 
 

@@ -1,4 +1,4 @@
-"""The simulated nodes: the kwok controller and the objects that it needs in the cluster."""
+"""The simulated nodes: the kwok controller and the objects that nodes need in the cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from tenantry.local.cluster import Authorities, WebPart, kubeconfig
+from tenantry.local.cluster import KUBELET_CLIENT, Authorities, WebPart, kubeconfig
 from tenantry.local.part import Program, Site, web
 from tenantry.local.pki import Leaf
 from tenantry.local.ports import LOOPBACK
@@ -18,6 +18,8 @@ _NODES = ("local-a", "local-b", "local-c")
 _ROOM = {"cpu": "1000", "memory": "4Ti", "ephemeral-storage": "16Ti", "pods": "20000"}
 """A node's room: some hundred tenants of the largest plan on the three of them."""
 _USER = "system:kwok-controller"
+_SIMULATED = "tenantry.dev/simulated"
+"""Label of the nodes that are kept alive here; a real one is left to its kubelet."""
 
 
 class Kwok(WebPart):
@@ -36,7 +38,7 @@ class Kwok(WebPart):
                 str(self.site.tools["kwok"]),
                 f"--kubeconfig={folder / 'client.json'}",
                 f"--config={folder / 'simulation.yaml'}",
-                "--manage-all-nodes=true",
+                f"--manage-nodes-with-label-selector={_SIMULATED}=true",
                 "--cidr=10.244.0.0/16",
                 "--node-ip=192.0.2.1",
                 "--node-lease-duration-seconds=40",
@@ -125,6 +127,18 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
             },
         ),
     ]
+    objects.append(
+        (
+            f"/apis/{rbac}/v1/clusterrolebindings/tenantry-kubelet-client",
+            {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": "tenantry-kubelet-client"},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+                "subjects": [{"apiGroup": rbac, "kind": "User", "name": KUBELET_CLIENT}],
+            },
+        )
+    )
     for node in _NODES:
         labels = {
             "kubernetes.io/hostname": node,
@@ -132,7 +146,7 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
             "kubernetes.io/arch": "amd64",
             "topology.kubernetes.io/region": "local",
             "topology.kubernetes.io/zone": node,
-            "tenantry.dev/simulated": "true",
+            _SIMULATED: "true",
         }
         manifest: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node, "labels": labels}}
         objects.append((f"/api/v1/nodes/{node}", manifest))

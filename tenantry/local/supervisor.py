@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -164,6 +165,28 @@ class Supervisor:
                 where=str(self.log),
                 hint="read its log; then run `tenantry local up` again",
             )
+
+    def end_orphans(self, order: Sequence[str], *, seconds: float = 60.0) -> None:
+        """End, one after the other in this order, the programs that a supervisor which was killed has left behind:
+        nobody would start them again, and their ports stay taken. Does nothing while a supervisor runs."""
+        if self.running():
+            return
+        found: dict[str, list[psutil.Process]] = {}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                variables = process.environ()
+                # supervisord tells each program by whom it was started.
+                if variables.get("SUPERVISOR_SERVER_URL") == f"unix://{self.socket}":
+                    found.setdefault(variables.get("SUPERVISOR_PROCESS_NAME", ""), []).append(process)
+        for name in sorted(found, key=lambda name: order.index(name) if name in order else -1):
+            for process in found[name]:
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+            _, stubborn = psutil.wait_procs(found[name], timeout=seconds)
+            for process in stubborn:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(stubborn, timeout=10)
 
     def running(self) -> bool:
         try:

@@ -21,7 +21,7 @@ from tenantry.local.layout import make_folder, write_json
 from tenantry.local.release import Release, fetch
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["TOOLS", "Tool", "Toolchain", "default_cache"]
+__all__ = ["KUBELET", "TOOLS", "Tool", "Toolchain", "default_cache"]
 
 _KUBERNETES = "1.36.3"
 _ETCD = "3.6.16"
@@ -67,6 +67,9 @@ def _kubernetes(name: str) -> Tool:
         ldflags=tuple(flags),
     )
 
+
+KUBELET = _kubernetes("kubelet")
+"""What a real node needs besides."""
 
 TOOLS: tuple[Tool, ...] = (
     _kubernetes("kube-apiserver"),

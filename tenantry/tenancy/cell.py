@@ -53,6 +53,9 @@ class Kubernetes(_Model):
     """What the cluster offers. A None class or issuer leaves the cluster's own default."""
 
     simulated_nodes: bool = False
+    tenant_nodes: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes that tenants' pods go to, and no others; taints that say the same are tolerated. Empty: any
+    node."""
     ingress_class: str | None = "nginx"
     ingress_peer: Peer = Peer(namespace="ingress-nginx")
     dns_peer: Peer = Peer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})

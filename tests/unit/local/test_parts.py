@@ -170,7 +170,7 @@ def test_logs_knows_its_parts_only(tmp_path: Path) -> None:
 def test_a_platform_keeps_the_cluster_that_it_was_made_with(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     home.mkdir()
-    LocalPlatform("demo", home)._recorded(Layout.of("demo", home))
+    LocalPlatform("demo", home)._record(Layout.of("demo", home))
     other = LocalPlatform("demo", home, kubeconfig=tmp_path / "config")
     with pytest.raises(Conflict, match="control plane of its own"):
-        other._recorded(Layout.of("demo", home))
+        other._require_as_made(Layout.of("demo", home))

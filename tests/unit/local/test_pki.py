@@ -41,6 +41,17 @@ def test_a_server_certificate_names_loopback_only_and_opens_nothing(tmp_path: Pa
     assert _purposes(certificate) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
+def test_a_server_that_gets_another_address_gets_another_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "local")
+    first = _certificate(authority.issue(tmp_path, "server", Leaf(common_name="x", server=True))[0])
+    leaf = Leaf(common_name="x", server=True, addresses=("10.201.0.1",))
+    second = _certificate(authority.issue(tmp_path, "server", leaf)[0])
+    assert first.serial_number != second.serial_number
+    names = second.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "10.201.0.1"]
+    assert _certificate(authority.issue(tmp_path, "server", leaf)[0]).serial_number == second.serial_number
+
+
 def test_a_client_certificate_carries_its_groups(tmp_path: Path) -> None:
     leaf = Leaf(common_name="someone", organizations=("a", "b"))
     certificate = _certificate(Authority(tmp_path, "k").issue(tmp_path, "client", leaf)[0])

@@ -1,0 +1,44 @@
+"""A platform whose tenants' pods really run, where the machine can carry that; else every test here is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenantry.local.layout import Layout
+from tests.e2e.user import User
+
+
+@pytest.fixture(scope="session")
+def kernel_settings() -> dict[str, str]:
+    """What a kubelet changes on a machine that is its own; filled before one has ever run here."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def user(tmp_path_factory: pytest.TempPathFactory, kernel_settings: dict[str, str]) -> Iterator[User]:
+    """A user who typed `tenantry local up --nodes real`."""
+    someone = User(home=tmp_path_factory.mktemp("real"))
+    someone.home.chmod(0o755)
+    kernel_settings |= settings_now()
+    try:
+        done = someone.types("tenantry", "local", "up", "--nodes", "real", code=None)
+        if done.returncode == 3 and "cannot run a real node" in done.stderr:
+            pytest.skip(done.stderr.strip().splitlines()[-2])
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield someone
+    finally:
+        someone.types("tenantry", "local", "down", "--remove", "--yes", code=None)
+
+
+@pytest.fixture(scope="session")
+def layout(user: User) -> Layout:
+    return Layout.of("default", user.home / "local" / "default")
+
+
+def settings_now() -> dict[str, str]:
+    folder = Path("/proc/sys")
+    names = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward")
+    return {name: (folder / name).read_text() for name in names if (folder / name).exists()}

@@ -1,0 +1,153 @@
+"""The real node itself: what pods reach, what is open, and that nothing of it stays behind, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from tenantry.local.images import AGENT
+from tenantry.local.layout import Layout, read_json
+from tenantry.local.node import NodePlace
+from tests.e2e.user import User
+from tests.realpods.conftest import settings_now
+
+POD = f"""\
+apiVersion: v1
+kind: Pod
+metadata: {{name: probe, namespace: default}}
+spec:
+  nodeSelector: {{tenantry.dev/nodes: real}}
+  tolerations: [{{key: tenantry.dev/nodes, operator: Equal, value: real}}]
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: 5
+  securityContext: {{runAsNonRoot: true, runAsUser: 1001, seccompProfile: {{type: RuntimeDefault}}}}
+  containers:
+    - name: probe
+      image: {AGENT}
+      command: [/bin/sh, -c, 'trap "exit 0" TERM; while :; do sleep 1; done']
+      securityContext:
+        readOnlyRootFilesystem: true
+        allowPrivilegeEscalation: false
+        capabilities: {{drop: [ALL]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(layout: Layout) -> NodePlace:
+    return NodePlace.of(layout, read_json(layout.record)["subnet"])
+
+
+@pytest.fixture(scope="module")
+def pod(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A pod of nobody's on the real node."""
+    file = tmp_path_factory.mktemp("pod") / "pod.yaml"
+    file.write_text(POD)
+    user.shell(f"kubectl apply -f {file} && kubectl wait --for=condition=Ready pod/probe --timeout=120s")
+    yield "probe"
+    user.shell("kubectl delete pod probe --ignore-not-found")
+
+
+def _parts(user: User) -> dict[str, dict[str, Any]]:
+    return {part["name"]: part for part in user.json("local", "status", code=None)["parts"]}
+
+
+def _traces(layout: Layout, place: NodePlace) -> list[str]:
+    """Everything on the machine that is the real node's."""
+    found = [f"control group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/{place.control_group}")]
+    found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if str(layout.parts) in line]
+    found += [f"interface {name}" for name in psutil.net_if_addrs() if name == place.bridge]
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() in {"containerd", "kubelet"} or process.name().startswith("containerd-shim"):
+                text = " ".join(process.cmdline())
+                found += [f"process {text}"] if str(layout.parts) in text else []
+    return found
+
+
+def test_every_part_runs_and_simulated_nodes_stand_beside_the_real_one(user: User) -> None:
+    parts = _parts(user)
+    assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(parts, "running")
+    assert {"containerd", "kubelet"} <= set(parts)
+    nodes = user.shell("kubectl get nodes --no-headers").stdout.splitlines()
+    assert {line.split()[0] for line in nodes if " Ready " in line} == {"local-a", "local-b", "local-c", "local-real"}
+
+
+def test_the_cells_own_pods_stay_on_simulated_nodes(user: User) -> None:
+    shown = user.shell("kubectl get pods -n tenantry-egress -o custom-columns=N:.spec.nodeName --no-headers").stdout
+    assert set(shown.split()) < {"local-a", "local-b", "local-c"}
+    assert shown.split()
+
+
+def test_nothing_listens_beyond_loopback_and_the_bridge(user: User, place: NodePlace) -> None:
+    processes = [psutil.Process(part["pid"]) for part in _parts(user).values()]
+    processes += [child for one in processes for child in one.children(recursive=True)]
+    # The host's own processes: those in pods listen in networks of their own.
+    ours = Path("/proc/self/ns/net").readlink()
+    addresses: set[str] = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+            if Path(f"/proc/{process.pid}/ns/net").readlink() == ours:
+                found = process.net_connections(kind="inet")
+                addresses |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
+    assert place.gateway in addresses
+    assert addresses <= {"127.0.0.1", "::1", place.gateway}
+
+
+def test_a_pod_reaches_the_shared_services_and_nothing_else(user: User, layout: Layout, pod: str) -> None:
+    ports = read_json(layout.record)["ports"]
+    gateway = NodePlace.of(layout, read_json(layout.record)["subnet"]).gateway
+    tries = "".join(
+        f"nc -w 2 {gateway} {port} </dev/null >/dev/null 2>&1 && echo {name} || :; " for name, port in ports.items()
+    )
+    reached = user.shell(f"kubectl exec {pod} -- /bin/sh -c '{tries}'").stdout.split()
+    assert set(reached) == {"openbao", "mariadb", "redis", "rabbitmq"}
+    routes = user.shell(f"kubectl exec {pod} -- cat /proc/net/route").stdout.splitlines()[1:]
+    assert [line.split()[1] for line in routes if line.split()[7] == "00000000"] == []
+    assert "nameserver" not in user.shell(f"kubectl exec {pod} -- cat /etc/resolv.conf").stdout
+
+
+def test_the_kubelet_answers_nobody_without_a_certificate(layout: Layout, place: NodePlace) -> None:
+    from tenantry.local.part import web
+
+    port = read_json(layout.record)["ports"]["kubelet"]
+    with web(authority_file=layout.ca_file) as client:
+        assert client.request("GET", f"https://{place.gateway}:{port}/pods").status == 401
+
+
+def test_a_real_node_leaves_the_machines_settings_alone(user: User, pod: str, kernel_settings: dict[str, str]) -> None:
+    assert settings_now() == kernel_settings
+
+
+def test_a_killed_supervisor_takes_the_node_with_it_and_down_leaves_no_trace(
+    user: User, layout: Layout, place: NodePlace, pod: str
+) -> None:
+    assert _traces(layout, place)
+    os.kill(int((layout.supervisor / "pid").read_text()), signal.SIGKILL)
+    user.types("tenantry", "local", "down")
+    assert _traces(layout, place) == []
+    assert set(_states(user)) == {"stopped"}
+    user.types("tenantry", "local", "up")
+    _await_again(user, pod)
+
+
+def _states(user: User) -> list[str]:
+    return [part["state"] for part in _parts(user).values()]
+
+
+@retry(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True)
+def _await_again(user: User, pod: str) -> None:
+    """The pod runs again, in a container that is not the old one."""
+    status = user.shell(
+        f"kubectl get pod {pod} -o jsonpath='{{.status.containerStatuses[0].ready}} "
+        "{.status.containerStatuses[0].restartCount}'"
+    ).stdout.split()
+    assert status == ["true", "1"]
