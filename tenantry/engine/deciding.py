@@ -16,7 +16,7 @@ from tenantry.engine.desired import DesiredResource
 from tenantry.engine.dynamic_resources import DynamicResources
 from tenantry.engine.interface import Change, Effect, Op
 from tenantry.engine.judging import Verdict, after_dry_run, ignoring, judge_kubernetes, judge_logical
-from tenantry.engine.kubernetes_resources import Reference, field_manager, is_ours
+from tenantry.engine.kubernetes_resources import Reference, field_manager, is_ours, reference_of
 from tenantry.engine.plan import Step
 from tenantry.engine.properties import matches
 from tenantry.engine.reach import Reach
@@ -104,7 +104,8 @@ class Decider:
         manager = str(outputs.get("__fieldManager") or field_manager(one.urn))
         known = recorded is not None and not recorded.pending
         before = self.reach.opened(recorded.raw.get("inputs") or {}) if recorded is not None and known else None
-        if live is not None and not known and not claimed and not is_ours(live, one.inputs, manager):
+        stands = before is not None and reference_of(before) == reference
+        if live is not None and not stands and not claimed and not is_ours(live, one.inputs, manager):
             raise Conflict(
                 f"{reference} already exists and does not belong to this stack",
                 where=str(reference),

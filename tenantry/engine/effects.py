@@ -13,7 +13,7 @@ from typing import Any
 from tenantry.engine.interface import Effect, Op
 from tenantry.engine.properties import at, plain
 
-__all__ = ["kubernetes_effect", "replaces", "worst"]
+__all__ = ["kubernetes_effect", "moves", "replaces", "worst"]
 
 _IMMUTABLE = {
     "ClusterRoleBinding": ("roleRef",),
@@ -69,6 +69,11 @@ def replaces(kind: str, paths: Iterable[str]) -> tuple[str, ...]:
         for path in paths
         if any(path == one or path.startswith((f"{one}.", f"{one}[")) or one.startswith(f"{path}.") for one in fixed)
     )
+
+
+def moves(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of the changed paths that say where the object stands."""
+    return tuple(path for path in paths if path in _IDENTITY)
 
 
 def kubernetes_effect(op: Op, inputs: Mapping[str, Any], paths: Iterable[str] = ()) -> Effect:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.engine.effects import kubernetes_effect, replaces
+from tenantry.engine.effects import kubernetes_effect, moves, replaces
 from tenantry.engine.interface import Effect, Op
 from tenantry.engine.properties import Secret, contains_secret, differing_paths, matches, plain, pruned
 from tenantry.engine.spelling import alike
@@ -52,6 +52,10 @@ def judge_kubernetes(
     """recorded, outputs: of the checkpoint, None and {} where it has none. live: in the cluster, None where absent.
     unfinished: the last run saw it fail to become ready. replace_on: paths that the program wants to replace on."""
     if live is None:
+        moved = moves(differing_paths(recorded, dict(wanted))) if recorded is not None else ()
+        if moved:  # nothing is at the new place, and the object at the old one is to go
+            effect = kubernetes_effect(Op.REPLACE, wanted)
+            return Verdict(op=Op.REPLACE, effect=effect, paths=moved, reason=_fixed(moved))
         reason = "" if recorded is None else "it is gone from the cluster"
         return Verdict(op=Op.CREATE, reason=reason)
     if recorded is None:
@@ -62,7 +66,7 @@ def judge_kubernetes(
             path for path in paths if any(path == one or path.startswith(f"{one}.") for one in replace_on)
         )
         op = Op.REPLACE if forced else Op.UPDATE
-        reason = f"{', '.join(forced)} cannot be changed in place" if forced else ""
+        reason = _fixed(forced) if forced else ""
         effect = kubernetes_effect(op, wanted, paths)
         return Verdict(op=op, effect=effect, paths=paths, reason=reason, ask=not forced)
     if unfinished:
@@ -77,6 +81,10 @@ def judge_kubernetes(
     drift = tuple(differing_paths(_veiled(before, wanted), _veiled(after, wanted)))
     effect = kubernetes_effect(Op.UPDATE, wanted, drift)
     return Verdict(op=Op.UPDATE, effect=effect, paths=drift, reason="it was changed in the cluster", ask=True)
+
+
+def _fixed(paths: tuple[str, ...]) -> str:
+    return f"{', '.join(paths)} cannot be changed in place"
 
 
 def after_dry_run(

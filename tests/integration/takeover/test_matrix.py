@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import date
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.manifest import load_tenant
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
+from tests.integration.takeover.zoo import DYNAMIC, KUBERNETES, UNCHANGEABLE, Turn
 
 pytestmark = pytest.mark.pulumi_cli
 EXAMPLES = sorted(path.stem for path in (Catalogue.root() / "examples").glob("*.yaml"))
@@ -42,6 +44,41 @@ def moved(program: Program) -> Program:
     """The same tenant under another host name: changes of its ingress, settings and what reads them."""
     spec = program.arguments["spec"]
     return tenant_program(dataclasses.replace(spec, hosts=(f"{spec.names.namespace}.elsewhere.example",)))
+
+
+KINDS = KUBERNETES.keys() | DYNAMIC
+
+
+@pytest.mark.parametrize(("first", "second"), DIRECTIONS)
+def test_every_kind_is_taken_over_in_every_operation(
+    fleet: Fleet, tmp_path: Path, first: EngineKind, second: EngineKind
+) -> None:
+    """As docs/take-over.md promises it: made by one; updated, replaced and destroyed by the other."""
+    name = f"zoo-{uuid4().hex[:8]}"
+    stack = Stack(project="zoo", name=name, backend=tmp_path, secrets_provider=f"hashivault://state-{name}")
+
+    def program(turn: Turn) -> Program:
+        arguments = {"namespace": name, "cell": fleet.cell, "turn": turn}
+        return Program(entry="tests.integration.takeover.zoo:zoo", arguments=arguments)
+
+    with make_engine(first) as maker, make_engine(second) as taker:
+        made = maker.up(stack, program(Turn.MADE))
+        assert {one.type for one in made.changes if one.op is Op.CREATE} >= KINDS
+        assert taker.preview(stack, program(Turn.MADE)).changes == ()
+        for turn, op, kinds in ((Turn.UPDATED, Op.UPDATE, KINDS - UNCHANGEABLE), (Turn.REPLACED, Op.REPLACE, KINDS)):
+            previews = [
+                {(one.urn, one.op) for one in engine.preview(stack, program(turn)).changes} for engine in (maker, taker)
+            ]
+            assert previews[0] == previews[1]
+            done = taker.up(stack, program(turn))
+            assert {one.type for one in done.changes if one.op is op} == kinds
+            assert {(one.urn, one.op) for one in done.changes} == previews[0]
+            assert maker.preview(stack, program(turn)).changes == ()
+        assert maker.verify(stack).findings == ()
+        gone = taker.destroy(stack)
+        assert {one.type for one in gone.changes} >= KINDS
+        taker.remove(stack)
+    assert not StackFiles(stack).checkpoint.exists()
 
 
 @pytest.mark.parametrize(("first", "second"), DIRECTIONS)

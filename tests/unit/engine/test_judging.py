@@ -56,6 +56,14 @@ def test_a_config_map(recorded: dict[str, str] | None, live: dict[str, Any] | No
     assert verdict.op is op
 
 
+@pytest.mark.parametrize("live", [None, config({"a": "1"})], ids=["nothing is at the new place", "something is"])
+def test_an_object_that_gets_another_name_is_replaced(live: dict[str, Any] | None) -> None:
+    renamed = wanted({"a": "1"}) | {"metadata": {"name": "d", "namespace": "n"}}
+    verdict = judge_kubernetes(renamed, recorded=wanted({"a": "1"}), outputs=config({"a": "1"}), live=live)
+    assert verdict.op is Op.REPLACE
+    assert verdict.reason == "metadata.name cannot be changed in place"
+
+
 def test_an_object_that_was_not_ready_is_awaited_again() -> None:
     verdict = judge_kubernetes(wanted({}), recorded=wanted({}), outputs=config({}), live=config({}), unfinished=True)
     assert verdict.op is Op.UPDATE
