@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import hvac
@@ -17,11 +16,9 @@ import pytest
 import requests
 
 from tenantry.deprovisioning import Deprovisioning
-from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet
 from tenantry.local import LocalPlatform
-from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.manifest import load_cell, parse_tenant
+from tenantry.tenancy.manifest import parse_tenant
 from tenantry.tenancy.naming import names
 from tenantry.tenancy.spec import Names
 
@@ -85,23 +82,16 @@ class Systems:
 
 
 @pytest.fixture(scope="package")
-def systems(platform: LocalPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
+def systems(prepared: Fleet, platform: LocalPlatform) -> Iterator[Systems]:
     """The cell as `tenantry cell up` leaves it, and this process as the provisioner."""
-    root = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch, EmbeddedEngine() as engine, requests.Session() as session:
+    with pytest.MonkeyPatch.context() as patch, requests.Session() as session:
         variables = platform.environment()
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        fleet = Fleet(
-            cell=load_cell(Path(variables["TENANTRY_CELL"])), engine=engine, catalogue=Catalogue.load(), root=root
-        )
-        fleet.prepare_cell()
-        for name, value in fleet.provisioner.environment().items():
+        for name, value in (variables | prepared.provisioner.environment()).items():
             patch.setenv(name, value)
         session.trust_env = False
         session.verify = variables["VAULT_CACERT"]
         yield Systems(
-            fleet=fleet,
+            fleet=prepared,
             openbao=hvac.Client(url=variables["VAULT_ADDR"], token=variables["VAULT_TOKEN"], session=session),
             core=kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(variables["KUBECONFIG"])),
             platform=platform,

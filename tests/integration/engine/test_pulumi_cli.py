@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Callable
@@ -17,12 +16,7 @@ from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.engine.storage import StackFiles
 from tenantry.tenancy.errors import DependencyUnavailable, Locked, RunFailed, StateCorrupt
 
-pytestmark = [
-    pytest.mark.pulumi_cli,
-    pytest.mark.skipif(
-        shutil.which("pulumi") is None, reason="the Pulumi CLI is not on PATH (tenantry engine install)"
-    ),
-]
+pytestmark = pytest.mark.pulumi_cli
 DIRECTIONS = [
     pytest.param(EngineKind.EMBEDDED, EngineKind.CLI, id="embedded, then the CLI"),
     pytest.param(EngineKind.CLI, EngineKind.EMBEDDED, id="the CLI, then embedded"),

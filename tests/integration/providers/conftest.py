@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from tenantry.engine.embedded import EmbeddedEngine
 from tenantry.engine.interface import Program, Stack
+from tenantry.fleet import Fleet
+from tenantry.fleet.programs import cell_program, cell_stack
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.cell import Cell
 
@@ -26,23 +26,16 @@ def environment(platform: LocalPlatform) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="package")
-def cell(environment: dict[str, str]) -> Cell:
-    return Cell.model_validate(YAML(typ="safe").load(Path(environment["TENANTRY_CELL"])))
+def cell(prepared: Fleet) -> Cell:
+    return prepared.cell
 
 
 @pytest.fixture(scope="package")
-def cell_run(cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> tuple[EmbeddedEngine, Stack, Program]:
+def cell_run(environment: dict[str, str], prepared: Fleet) -> tuple[EmbeddedEngine, Stack, Program]:
     """The cell's stack after its first run: engine, stack and program, to run it again."""
-    stack = Stack(
-        project="tenantry",
-        name="cell.providers",
-        backend=tmp_path_factory.mktemp("state"),
-        secrets_provider="hashivault://state-cell-providers",
-    )
-    program = Program(entry="stacks.cell_stack:cell_stack", arguments={"cell": cell}, fingerprint="providers")
-    engine = EmbeddedEngine()
-    engine.up(stack, program)
-    return engine, stack, program
+    engine = prepared.engine
+    assert isinstance(engine, EmbeddedEngine)
+    return engine, cell_stack(prepared.cell, prepared.backend), cell_program(prepared.cell)
 
 
 @pytest.fixture
