@@ -17,6 +17,7 @@ from pydantic import Field
 from pymysql.constants import ER
 
 from tenantry_components.providers.mariadb_server import (
+    DROP_S,
     PROVISIONER,
     MariaDbServer,
     Session,
@@ -65,12 +66,16 @@ class _OnServer(Inputs):
 
     @property
     def server(self) -> MariaDbServer:
+        return self.server_for()
+
+    def server_for(self, **patience: int) -> MariaDbServer:
         return server(
             host=self.host,
             port=self.port,
             database_mount=self.database_mount,
             kv_mount=self.kv_mount,
             role=self.provisioner,
+            **patience,
         )
 
 
@@ -98,7 +103,9 @@ class SchemaProvider(UpsertProvider[SchemaInputs]):
             return None if _collation(session, wanted.schema_name) is None else {}
 
     def remove(self, wanted: SchemaInputs) -> None:
-        with wanted.server.session() as session:
+        if self.observe(wanted) is None:
+            return
+        with wanted.server_for(patience_s=DROP_S).session() as session:
             session.execute(f"DROP DATABASE IF EXISTS {quote(wanted.schema_name)}")
 
 

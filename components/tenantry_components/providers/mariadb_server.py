@@ -25,6 +25,7 @@ from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed, 
 from tenantry_components.providers.credential import Login, authority
 
 __all__ = [
+    "DROP_S",
     "OBSERVER",
     "PROVISIONER",
     "MariaDbServer",
@@ -40,7 +41,9 @@ PROVISIONER = "tenantry-provisioner"
 OBSERVER = "tenantry-observer"
 """Reads tenants' schemas on the shared server, and can change nothing: what waits there decides how modules scale."""
 _CONNECT_TIMEOUT_S = 5
-_READ_TIMEOUT_S = 600
+_PATIENCE_S = 30
+"""A server that hangs accepts connections, by its kernel, and never answers. Most statements of ours are small."""
+DROP_S = 600
 """Dropping a schema of many GiB takes minutes; giving up on it would leave the server at work and the next run waiting
 behind it. A server that is gone is noticed sooner, by the connection's end."""
 _KEPT_SESSIONS = 4
@@ -83,7 +86,7 @@ class Session:
             return tuple(cursor.fetchall())
 
 
-def connect(*, host: str, port: int, login: Login, patience_s: int = _READ_TIMEOUT_S) -> Session:
+def connect(*, host: str, port: int, login: Login, patience_s: int = _PATIENCE_S) -> Session:
     """A new session over verified TLS. Raises pymysql errors; `mariadb_problem` turns them into ours.
 
     patience_s: how long one statement is waited for.
@@ -238,7 +241,7 @@ def server(
     database_mount: str,
     kv_mount: str,
     role: str = PROVISIONER,
-    patience_s: int = _READ_TIMEOUT_S,
+    patience_s: int = _PATIENCE_S,
 ) -> MariaDbServer:
     """The process's object for one server. role: OpenBao's static role of the account to be there. patience_s: how
     long one statement is waited for."""
