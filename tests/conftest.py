@@ -1,0 +1,27 @@
+"""Which tests run side by side: those that share a platform run one after another, in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
+
+
+def _group(path: Path) -> str:
+    """e2e: one user's machine. integration: one cell, but for the tests that break a platform of their own. The others
+    need nothing running: each file goes where there is room."""
+    match path.parts[:2]:
+        case ("e2e", _):
+            return "user"
+        case ("integration", "local"):
+            return "platform"
+        case ("integration", _):
+            return "cell"
+    return str(path)
