@@ -22,7 +22,10 @@ __all__ = ["cell_stack", "cluster_manifests"]
 _ROOT = Path(__file__).resolve().parents[1]
 _POLICIES = _ROOT / "policies" / "openbao"
 _MANIFESTS = (_ROOT / "policies" / "admission", _ROOT / "operator" / "deploy")
-_CLUSTER_KINDS = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+_CLUSTER_KINDS = {
+    *("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+}
 
 
 def cell_stack(*, cell: Cell, renewal: str = "") -> None:
@@ -59,7 +62,8 @@ def cell_stack(*, cell: Cell, renewal: str = "") -> None:
 
 
 def cluster_manifests(cell: Cell) -> list[dict[str, Any]]:
-    """The tenants' API and the admission policies: the repository's YAML files with the cell's names put in."""
+    """The tenants' API, the operator's account with its rights, and the admission policies: the repository's YAML
+    files with the cell's names put in."""
     loader = YAML(typ="safe", pure=True)
     names = {"agent_image": _repository(cell.spec.images.located(cell.spec.images.agent))}
     found: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ _PSA_VERSION = "v1.36"
 
 
 class CellCluster(pulumi.ComponentResource):
-    """cell: the cell. extras: manifests of the tenants' API and of admission policies, cluster-scoped.
+    """cell: the cell. extras: manifests of the tenants' API, of the operator's rights and of admission policies.
 
     Outputs: `namespaces`. `ready`: what needs the reviewer comes after it.
     """
@@ -41,7 +41,7 @@ class CellCluster(pulumi.ComponentResource):
         made = [register(manifest, parent=self) for manifest in namespaces]
         self.ready = [*made, *(register(manifest, parent=self, after=made) for manifest in others)]
         for manifest in extras:
-            register(_labelled(manifest, cell), parent=self)
+            register(_labelled(manifest, cell), parent=self, after=made)
         self.namespaces = pulumi.Output.from_input([manifest["metadata"]["name"] for manifest in namespaces])
         self.register_outputs({"namespaces": self.namespaces})
 

@@ -43,6 +43,8 @@ OPERATOR_ACCOUNT = "tenantry-operator"
 _TENANT_SELECTOR = json.dumps({"matchLabels": {"app.kubernetes.io/managed-by": "tenantry"}})
 _TOKEN_TTL_S = 3600
 _ROTATION_DAYS = 1
+_OPERATOR_PERIOD_S = 86_400
+"""The operator renews its tokens for as long as it runs."""
 _PROVISIONER_PERIOD_S = 30 * 86_400
 
 
@@ -119,11 +121,11 @@ class CellServices(pulumi.ComponentResource):
             )
             for name, text in sorted(policies.items())
         ]
-        for role, namespaces, accounts in (
-            (TENANT_ROLE, _TENANT_SELECTOR, ["*"]),
-            (EGRESS_ROLE, _only(cell.spec.egress.namespace), [EGRESS_ACCOUNT]),
-            (PROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT]),
-            (DEPROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT]),
+        for role, namespaces, accounts, period_s in (
+            (TENANT_ROLE, _TENANT_SELECTOR, ["*"], None),
+            (EGRESS_ROLE, _only(cell.spec.egress.namespace), [EGRESS_ACCOUNT], None),
+            (PROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT], _OPERATOR_PERIOD_S),
+            (DEPROVISIONER_ROLE, _only(SYSTEM_NAMESPACE), [OPERATOR_ACCOUNT], _OPERATOR_PERIOD_S),
         ):
             made.append(
                 KubernetesAuthRole(
@@ -134,7 +136,8 @@ class CellServices(pulumi.ComponentResource):
                     service_accounts=accounts,
                     audience=openbao.audience,
                     policies=[f"tenantry-{role}"],
-                    ttl_s=_TOKEN_TTL_S,
+                    ttl_s=period_s or _TOKEN_TTL_S,
+                    periodic=period_s is not None,
                     opts=self._after(method),
                 )
             )

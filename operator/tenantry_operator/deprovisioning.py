@@ -13,8 +13,9 @@ from typing import Any
 
 from tenantry.deprovisioning import Deprovisioning
 from tenantry.engine.cluster import ApiError
+from tenantry.fleet.tenant_objects import path_of
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
-from tenantry.tenancy.deletion import DELETE, INCARNATION, UNDELETE, Deletion, Step, decide
+from tenantry.tenancy.deletion import DELETE, DELETE_NOW, INCARNATION, UNDELETE, Deletion, Step, decide
 from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.lifecycle import Claim, Verb
 from tenantry.tenancy.spec import DeletionPolicy
@@ -22,7 +23,6 @@ from tenantry_operator.contract import Context, Outcome
 
 __all__ = ["Deprovision"]
 
-_TENANTS = "/apis/tenantry.dev/v1alpha1/tenants"
 _MERGE = "application/merge-patch+json"
 _GONE_S = 20.0
 _LEFT_OUT = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields")
@@ -56,7 +56,7 @@ class Deprovision:
             return Outcome(sentence="its deletion was taken back; all its data is there")
         if deletion is None and context.record is None:
             return self._gone(context, "nothing of it is left")
-        deprovisioning.request(context.name, by="the Tenant object")
+        deprovisioning.request(context.name, by="the Tenant object", now=_at_once(context))
         advanced = deprovisioning.advance(context.name, progress=context.progress, cancelled=context.cancelled)
         if advanced.error is not None:
             raise advanced.error
@@ -71,7 +71,7 @@ class Deprovision:
             uid = context.body["metadata"]["uid"]
             options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
             try:
-                context.kubernetes.request("DELETE", f"{_TENANTS}/{context.name}", body=options)
+                context.kubernetes.request("DELETE", path_of(context.name), body=options)
             except ApiError as error:
                 if error.status not in (404, 409):
                     raise DependencyUnavailable(
@@ -97,9 +97,13 @@ def _wanted(context: Context) -> bool:
     return DELETE in annotations
 
 
+def _at_once(context: Context) -> bool:
+    return (context.body["metadata"].get("annotations") or {}).get(DELETE) == DELETE_NOW
+
+
 def _make_anew(context: Context) -> None:
     """Kubernetes never takes a deletion back, so the object goes, and comes anew for the same life of the tenant."""
-    path, metadata = f"{_TENANTS}/{context.name}", context.body["metadata"]
+    path, metadata = path_of(context.name), context.body["metadata"]
     release = {"metadata": {"uid": metadata["uid"], "finalizers": []}}
     try:
         context.kubernetes.request("PATCH", path, body=release, content_type=_MERGE)
@@ -126,7 +130,7 @@ def _make_anew(context: Context) -> None:
         "spec": context.body["spec"],
     }
     try:
-        context.kubernetes.request("POST", _TENANTS, body=body)
+        context.kubernetes.request("POST", path_of(), body=body)
     except ApiError as error:
         if error.status != 409:  # somebody was faster
             raise

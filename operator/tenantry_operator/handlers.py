@@ -12,7 +12,7 @@ from typing import Any, cast
 import kopf
 
 from tenantry.engine.cluster import Cluster
-from tenantry_operator.objects import GROUP, PLURAL, VERSION
+from tenantry.tenancy.schema import GROUP, PLURAL, VERSION
 
 __all__ = ["registry", "settings"]
 

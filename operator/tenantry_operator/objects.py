@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tenantry.engine.cluster import ApiError, Cluster
+from tenantry.fleet.tenant_objects import path_of
 from tenantry.tenancy.naming import incarnation_of
+from tenantry.tenancy.schema import GROUP, VERSION
 
-__all__ = ["FINALIZER", "GROUP", "PLURAL", "VERSION", "Stale", "Tenants", "path_of"]
+__all__ = ["FINALIZER", "Stale", "Tenants"]
 
-GROUP, VERSION, PLURAL = "tenantry.dev", "v1alpha1", "tenants"
 FINALIZER = f"{GROUP}/deprovision"
 _MERGE = "application/merge-patch+json"
 _EVENT_LENGTH = 1000
@@ -26,10 +27,6 @@ Body = Mapping[str, Any]
 
 class Stale(Exception):
     """The object is no longer as it was when the write was decided, or no longer there: look again."""
-
-
-def path_of(name: str) -> str:
-    return f"/apis/{GROUP}/{VERSION}/{PLURAL}/{name}"
 
 
 class Tenants:

@@ -5,7 +5,6 @@ Nothing here changes anything.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,20 +12,16 @@ from typing import Any
 
 from tenantry.engine.cluster import Cluster
 from tenantry.fleet import Fleet, Record
-from tenantry.tenancy.document import Document, validate
+from tenantry.fleet.tenant_objects import MANAGED_BY, file_of
 from tenantry.tenancy.errors import TenantryError
 from tenantry.tenancy.lifecycle import Expiry, Stage, expiry_of
 from tenantry.tenancy.manifest import TenantFile
-from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.naming import incarnation_of, names
 from tenantry.tenancy.spec import TenantSpec
 from tenantry_operator.contract import ModuleState
 
-__all__ = ["MANAGED_BY", "Observed", "modules_in", "observe"]
+__all__ = ["Observed", "modules_in", "observe"]
 
-MANAGED_BY = "tenantry.dev/managed-by"
-"""Label of a Tenant: which driver wrote it (kubectl, cli, api, gitops, pulumi)."""
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NEVER = Expiry(stage=Stage.NONE, next_at=None)
 
 
@@ -76,20 +71,6 @@ def observe(body: Mapping[str, Any], fleet: Fleet, now: datetime) -> Observed:
         problem=problem,
         expiry=expiry,
     )
-
-
-def file_of(body: Mapping[str, Any]) -> TenantFile:
-    """The object as a tenant file: what people wrote of it, without what the API server and we added."""
-    metadata = body["metadata"]
-    kept = {"name": metadata["name"]}
-    if metadata.get("labels"):
-        kept["labels"] = metadata["labels"]
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _LAST_APPLIED}
-    if annotations:
-        kept["annotations"] = annotations
-    content = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": kept, "spec": body.get("spec")}
-    document = Document(source=f"tenant/{metadata['name']}", text=json.dumps(content, indent=1), content=content)
-    return TenantFile(tenant=validate(document, Tenant, noun="the Tenant object"), document=document)
 
 
 def modules_in(kubernetes: Cluster, namespace: str) -> tuple[ModuleState, ...]:

@@ -360,6 +360,7 @@ def _known(
             "release": record.release,
             "templateVersion": record.template_version,
             "hosts": list(record.hosts),
+            "resources": record.resources,
         }
     for action in actions:
         if isinstance(action, TellsStatus):

@@ -21,8 +21,10 @@ from pythonjsonlogger.json import JsonFormatter
 from tenantry.engine.cluster import Cluster, connect
 from tenantry.fleet import Fleet
 from tenantry.fleet.gauges import Gauges
+from tenantry.fleet.tenant_objects import LEASE, SYSTEM_NAMESPACE
 from tenantry_operator import handlers
 from tenantry_operator.actions import all_actions
+from tenantry_operator.keeping import Keeping
 from tenantry_operator.lease import DURATION_S, GIVE_UP_S, Lease
 from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import Tenants
@@ -48,8 +50,8 @@ class Settings:
     slots: int = 8
     deadline_s: float = 900.0
     sample_s: float = 15.0
-    namespace: str = "tenantry-system"
-    lease: str = "tenantry-operator"
+    namespace: str = SYSTEM_NAMESPACE
+    lease: str = LEASE
 
 
 def configure_logs(level: int = logging.INFO) -> None:
@@ -82,6 +84,12 @@ def run(fleet: Fleet, settings: Settings) -> int:
         stop.set()
         _end_hard(DURATION_S - GIVE_UP_S - 1)
 
+    def start_anew(why: str) -> None:
+        lost.set()
+        _log.error("stopping, to start anew with other tokens for OpenBao: %s", why)
+        stop.set()
+
+    keeping = Keeping(fleet, on_lost=start_anew)
     lease = Lease(kubernetes, namespace=settings.namespace, name=settings.lease, on_lost=lose)
     reconciler = Reconciler(
         fleet=fleet,
@@ -114,6 +122,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
             _log.info("the Lease is held, epoch %d", lease.epoch)
             queue.start()
             sampler.start(queue.add)
+            keeping.start()
             # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
             watch = threading.Thread(target=_watch, args=(kubernetes, reconciler, stop), name="watch", daemon=True)
             watch.start()
@@ -124,6 +133,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
                 _log.error("the watch ended by itself")
     finally:
         sampler.stop()
+        keeping.stop()
         queue.stop()
         reconciler.cancel_all("the operator stops")
         if not queue.join(_END_S):

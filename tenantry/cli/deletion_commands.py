@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from tenantry.cli.declaring import objects_of
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.cli.object_deletion import ask_for_deletion, await_deletion, take_back
+from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, find_cell, open_fleet
 from tenantry.cli.reporting import JsonOption, error_document, out, print_json, report_error, say
+from tenantry.fleet import Fleet
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.home import cell_home
-from tenantry.tenancy.deletion import Deletion, Tombstone
+from tenantry.tenancy.deletion import DELETE, Deletion, Tombstone
 from tenantry.tenancy.errors import InvalidInput, Locked
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ __all__ = ["register"]
 NameArgument = Annotated[str, typer.Argument(help="A tenant of the cell.", show_default=False)]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 _SHORTEST_S = 1.0
+_ASKED = "asked for; the operator does it"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +60,15 @@ def delete(
     from tenantry.deprovisioning import Deprovisioning
 
     with open_fleet(cell, local) as fleet:
+        objects = objects_of(fleet)
+        body = objects.get(name) if objects is not None else None
+        if objects is not None and body is not None:
+            if not yes and DELETE not in (body["metadata"].get("annotations") or {}):
+                typer.confirm(f"Delete tenant {name}? Its data is erased after the grace period.", abort=True)
+            ask_for_deletion(fleet, objects, body, now=now)
+            standing = await_deletion(objects, name, timeout_s=timeout_s, quiet=as_json) if wait else _ASKED
+            _show_object(fleet, name, standing, as_json=as_json)
+            return
         deprovisioning = Deprovisioning(fleet)
         known = fleet.deletions.get(name)
         if known is None and (buried := fleet.deletions.tombstones(name)) and fleet.registry.get(name) is None:
@@ -92,14 +105,24 @@ def delete(
 
 
 def undelete(
-    name: NameArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+    name: NameArgument,
+    timeout_s: TimeoutOption = 900,
+    cell: CellOption = None,
+    local: LocalOption = "default",
+    as_json: JsonOption = False,
 ) -> None:
     """Take a deletion back within its grace period: the same tenant, under the same names, with all its data."""
     from tenantry.deprovisioning import Deprovisioning
 
     with open_fleet(cell, local) as fleet, LiveRuns(quiet=as_json) as live:
-        Deprovisioning(fleet).cancel(name, on_event=lambda event: live(name, event))
-        incarnation = fleet.record(name).incarnation
+        objects = objects_of(fleet)
+        body = objects.get(name) if objects is not None else None
+        if objects is not None and body is not None:
+            take_back(objects, body, timeout_s=timeout_s, quiet=as_json)
+            incarnation = str((body.get("status") or {}).get("incarnation"))
+        else:
+            Deprovisioning(fleet).cancel(name, on_event=lambda event: live(name, event))
+            incarnation = fleet.record(name).incarnation
     if as_json:
         print_json({"tenant": name, "incarnation": incarnation, "deletion": "cancelled"})
     else:
@@ -208,6 +231,19 @@ def _show_standing(deletion: Deletion, sentence: str, *, as_json: bool) -> None:
         say(f"  after that day: tenantry tenant delete {deletion.name}")
 
 
+def _show_object(fleet: Fleet, name: str, standing: str, *, as_json: bool) -> None:
+    """standing: "" for one that is gone; its tombstone is shown where the operator keeps its records here."""
+    buried = fleet.deletions.tombstones(name)
+    if not standing and buried:
+        _show_end(buried[-1], as_json=as_json)
+    elif as_json:
+        print_json({"tenant": name, "deletion": standing or "finished"})
+    else:
+        say(f"{name}: {standing or 'gone'}")
+        if standing:
+            say(f"  take it back:  tenantry tenant undelete {name}")
+
+
 def _show_end(tombstone: Tombstone, *, as_json: bool) -> None:
     if as_json:
         print_json(
@@ -243,6 +279,8 @@ def _print_certificate(found: Certificate) -> None:
         ("looked at", ", ".join(f"{count} in {name}" for name, count in body["inventory"]["looked_at"].items())),
         ("left", body["inventory"]["result"]),
     ]
+    if closed := body["inventory"].get("not_looked_at"):
+        lines.append(("not looked at", ", ".join(closed)))
     lines += [("kept", f"{one['what']} until {one['until']}") for one in body["retained"]]
     for label, value in lines:
         out.print(f"[bold]{label:20}[/] {escape(str(value))}")

@@ -1,4 +1,4 @@
-"""The live view of runs: one line a tenant on a terminal, plain lines elsewhere."""
+"""The live view of runs and of Tenant objects: one line a tenant on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,8 +18,58 @@ from tenantry.engine.interface import (
     RunFinished,
     RunStarted,
 )
+from tenantry.tenancy.standing import Standing
 
-__all__ = ["LiveRuns"]
+__all__ = ["LiveRuns", "LiveTenants"]
+
+
+class LiveTenants:
+    """Shows where several Tenant objects stand while somebody waits for them; a context manager.
+
+    quiet: show nothing (for `--json`).
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = err.is_terminal and not quiet
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, str] = {}
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("[bold]{task.fields[tenant]}"),
+            TextColumn("{task.fields[phase]}"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.description}"),
+            console=err,
+        )
+
+    def __enter__(self) -> LiveTenants:
+        if self._terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            self._progress.stop()
+
+    def __call__(self, tenant: str, standing: Standing) -> None:
+        if self._quiet:
+            return
+        if self._terminal:
+            task = self._tasks.get(tenant)
+            if task is None:
+                task = self._tasks[tenant] = self._progress.add_task("", tenant=tenant, phase="", total=1)
+            self._progress.update(
+                task,
+                phase=standing.phase,
+                description=escape(standing.doing),
+                completed=1 if standing.reached else 0,
+            )
+        elif self._said.get(tenant) != standing.doing:
+            self._said[tenant] = standing.doing
+            say(f"{tenant}: {standing.phase}: {standing.doing}")
 
 
 class LiveRuns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,9 @@ from rich.table import Table
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import open_fleet
 from tenantry.cli.reporting import JsonOption, out, print_json, say
-from tenantry.fleet.home import cell_home
-from tenantry.local import LocalPlatform, Nodes
+from tenantry.fleet.home import cell_home, home
+from tenantry.fleet.programs import build
+from tenantry.local import LocalPlatform, Nodes, Operated
 from tenantry.tenancy.manifest import load_cell
 
 __all__ = ["app"]
@@ -47,14 +49,16 @@ def up(
     nodes: NodesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start the platform and set up its shared services; a second time it changes nothing.
+    """Start the platform, set up its shared services and start its operator; a second time it changes nothing.
 
     The first run on a machine fetches or builds the Kubernetes binaries, which can take ten minutes.
     """
     platform = LocalPlatform(name, kubeconfig=kubeconfig, nodes=nodes)
-    platform.up((lambda _line: None) if as_json else say)
+    tell: Callable[[str], None] = (lambda _line: None) if as_json else say
+    platform.up(tell, operated=Operated(records=home(), build=build()))
     with LiveRuns(quiet=as_json) as live, open_fleet(None, name, administrator=True) as fleet:
         result = fleet.prepare_cell(on_event=lambda event: live("cell", event))
+    platform.operate(tell)
     if as_json:
         print_json(
             {"name": name, "cell": str(platform.cell_file), "changes": len(result.changes), "parts": _parts(platform)}

@@ -22,7 +22,15 @@ from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.manifest import load_cell
 
-__all__ = ["CellOption", "LocalOption", "cell_to_check_against", "find_cell", "open_fleet"]
+__all__ = [
+    "CellOption",
+    "LocalOption",
+    "TimeoutOption",
+    "WaitOption",
+    "cell_to_check_against",
+    "find_cell",
+    "open_fleet",
+]
 
 CellOption = Annotated[
     Path | None,
@@ -31,6 +39,8 @@ CellOption = Annotated[
     ),
 ]
 LocalOption = Annotated[str, typer.Option("--local", help="Name of the local platform to use when no --cell is given.")]
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operator has done it.")]
+TimeoutOption = Annotated[int, typer.Option("--timeout", min=1, help="Seconds to wait at most.")]
 
 
 def find_cell(cell_file: Path | None, local: str) -> Cell:

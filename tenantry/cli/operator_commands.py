@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
 
 __all__ = ["app"]
 
@@ -31,16 +32,23 @@ def run(
     sample_s: Annotated[
         float, typer.Option("--sample", min=0.5, help="Seconds between two readings of what waits for a busy tenant.")
     ] = 15.0,
+    login: Annotated[
+        Path | None,
+        typer.Option("--login", help="A pod's projected token, with which to log in to OpenBao.", show_default=False),
+    ] = None,
 ) -> None:
     """Watch the Tenant objects of a cell and make each what its object says, until a signal.
 
     Logs are JSON lines on standard output; /healthz, /readyz and /metrics are answered on the port.
     """
     # Imported here: no other command needs Kopf and what it brings.
+    from tenantry_operator.keeping import log_in
     from tenantry_operator.running import Settings, configure_logs
     from tenantry_operator.running import run as run_operator
 
     configure_logs()
+    if login is not None:
+        log_in(find_cell(cell, local), login)
     with open_fleet(cell, local, tenants=slots) as fleet:
         settings = Settings(host=host, port=port, slots=slots, deadline_s=deadline_s, sample_s=sample_s)
         code = run_operator(fleet, settings)

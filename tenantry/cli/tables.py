@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.markup import escape
@@ -10,6 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
+from tenantry.cli.declaring import Declared
 from tenantry.cli.reporting import error_document, out
 from tenantry.engine.interface import Change, Effect, Op, Preview
 from tenantry.fleet import Applied, Fleet, Record, Shown
@@ -18,8 +20,11 @@ from tenantry.tenancy.spec import TenantSpec
 
 __all__ = [
     "applied_document",
+    "declared_document",
+    "listed_documents",
     "preview_document",
     "print_applied",
+    "print_declared",
     "print_diff",
     "print_preview",
     "print_records",
@@ -74,6 +79,48 @@ def print_preview(spec: TenantSpec, preview: Preview) -> None:
 
 def print_applied(fleet: Fleet, applied: Sequence[Applied]) -> None:
     """The table after a run, and where to look next."""
+    rows = [
+        _Row(spec=one.spec)
+        if one.result is None
+        else _Row(
+            spec=one.spec,
+            objects=str(one.result.resources),
+            changed=str(len(one.result.changes)),
+            seconds=f"{one.result.seconds:.1f}",
+            state="[green]provisioned[/]",
+        )
+        for one in applied
+    ]
+    _print_rows(fleet, rows)
+
+
+def print_declared(fleet: Fleet, declared: Sequence[Declared]) -> None:
+    """The same after an operator's work. One whose names the operator has not told yet is passed over."""
+    rows = [
+        _Row(
+            spec=one.spec,
+            objects=str(one.body["status"].get("resources", "-")),
+            changed=one.change,
+            seconds=f"{one.seconds:.1f}",
+            state=f"[green]{one.body['status'].get('phase')}[/]",
+        )
+        for one in declared
+        if one.spec is not None
+    ]
+    if rows:
+        _print_rows(fleet, rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    spec: TenantSpec
+    objects: str = "-"
+    changed: str = "-"
+    seconds: str = "-"
+    state: str = "[red]failed[/]"
+
+
+def _print_rows(fleet: Fleet, rows: Sequence[_Row]) -> None:
     table = _table(
         "TENANT",
         "NAMESPACE",
@@ -86,57 +133,70 @@ def print_applied(fleet: Fleet, applied: Sequence[Applied]) -> None:
         "STATE",
         right=("OBJECTS", "CHANGED", "SECONDS"),
     )
-    for one in applied:
-        spec = one.spec
-        if one.result is None:
-            objects = changed = seconds = "-"
-            state = "[red]failed[/]"
-        else:
-            objects = str(sum(count for op, count in one.result.counts.items() if op is not Op.DELETE))
-            changed = str(len(one.result.changes))
-            seconds = f"{one.result.seconds:.1f}"
-            simulated = fleet.cell.spec.kubernetes.simulated_nodes
-            state = "[green]provisioned[/]" + (" [yellow](pods simulated)[/]" if simulated else "")
+    simulated = fleet.cell.spec.kubernetes.simulated_nodes
+    for row in rows:
+        spec, done = row.spec, row.objects != "-"
         table.add_row(
             spec.name,
             spec.names.namespace,
-            objects,
-            changed,
+            row.objects,
+            row.changed,
             f"{spec.database.tier}: {spec.names.schema}",
             spec.names.transit_key,
             ", ".join(spec.hosts),
-            seconds,
-            state,
+            row.seconds,
+            row.state + (" [yellow](pods simulated)[/]" if simulated and done else ""),
         )
     out.print(table)
-    done = next((one.spec for one in applied if one.result is not None), None)
-    if done is not None:
+    done_spec = next((row.spec for row in rows if row.objects != "-"), None)
+    if done_spec is not None:
         out.print("\nLook around:")
-        out.print(f"  tenantry tenant show {done.name}")
-        if fleet.cell.spec.kubernetes.simulated_nodes:
+        out.print(f"  tenantry tenant show {done_spec.name}")
+        if simulated:
             out.print('  eval "$(tenantry local env)"')
-        out.print(f"  kubectl -n {done.names.namespace} get all,networkpolicy,resourcequota")
+        out.print(f"  kubectl -n {done_spec.names.namespace} get all,networkpolicy,resourcequota")
         mount = fleet.cell.spec.openbao.database_mount
-        out.print(f"  bao read {mount}/static-creds/{done.names.database_role_a}")
+        out.print(f"  bao read {mount}/static-creds/{done_spec.names.database_role_a}")
 
 
-def print_records(records: Sequence[Record]) -> None:
-    if not records:
+def print_records(records: Sequence[Record], bodies: Mapping[str, Mapping[str, Any]]) -> None:
+    """bodies: Tenant objects by name, where the cell has an operator."""
+    listed = listed_documents(records, bodies)
+    if not listed:
         out.print("no tenants yet; apply a tenant file with `tenantry tenant up FILE`")
         return
-    table = _table("TENANT", "PLAN", "ENVIRONMENT", "RELEASE", "NAMESPACE", "HOSTS", "LAST FINISHED")
-    for record in records:
-        finished = record.finished_at.strftime("%Y-%m-%d %H:%M:%S") if record.finished_at else "[yellow]never[/]"
+    table = _table("TENANT", "PLAN", "ENVIRONMENT", "RELEASE", "NAMESPACE", "HOSTS", "LAST FINISHED", "PHASE")
+    for one in listed:
         table.add_row(
-            record.name,
-            record.plan,
-            record.environment,
-            record.release,
-            record.namespace,
-            ", ".join(record.hosts),
-            finished,
+            one["name"],
+            one["plan"],
+            one["environment"],
+            one.get("release") or "-",
+            one.get("namespace") or "-",
+            ", ".join(one.get("hosts") or ()) or "-",
+            (one.get("finished_at") or "[yellow]never[/]")[:19].replace("T", " "),
+            one.get("phase") or "-",
         )
     out.print(table)
+
+
+def listed_documents(records: Sequence[Record], bodies: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every tenant by name: its record where it is kept here, and what its object says."""
+    found = {one.name: one.model_dump(mode="json", exclude={"manifest"}) for one in records}
+    for name, body in bodies.items():
+        status, spec = body.get("status") or {}, body["spec"]
+        told = {
+            "name": name,
+            "plan": spec.get("plan"),
+            "environment": spec.get("environment", "production"),
+            "incarnation": status.get("incarnation"),
+            "namespace": status.get("namespace"),
+            "release": status.get("release"),
+            "template_version": status.get("templateVersion"),
+            "hosts": status.get("hosts") or spec.get("hosts") or [],
+        }
+        found[name] = {**told, **found.get(name, {}), "phase": status.get("phase") or "Pending"}
+    return [found[name] for name in sorted(found)]
 
 
 def print_tree(nodes: Sequence[Node], *, title: str) -> None:
@@ -196,16 +256,7 @@ def preview_document(spec: TenantSpec, preview: Preview) -> dict[str, Any]:
 
 
 def applied_document(applied: Applied) -> dict[str, Any]:
-    spec = applied.spec
-    document: dict[str, Any] = {
-        "tenant": spec.name,
-        "namespace": spec.names.namespace,
-        "tier": spec.database.tier,
-        "schema": spec.names.schema,
-        "databaseRole": spec.names.database_role_a,
-        "transitKey": spec.names.transit_key,
-        "hosts": spec.hosts,
-    }
+    document = _names_document(applied.spec)
     if applied.error is not None:
         return document | {"error": error_document(applied.error)}
     if applied.result is None:
@@ -216,6 +267,32 @@ def applied_document(applied: Applied) -> dict[str, Any]:
         "counts": dict(applied.result.counts),
         "timings": {phase: round(seconds, 4) for phase, seconds in applied.result.timings.items()},
         "changes": [_change_document(change) for change in applied.result.changes],
+    }
+
+
+def declared_document(declared: Declared) -> dict[str, Any]:
+    status = declared.body.get("status") or {}
+    document = (
+        {"tenant": declared.file.tenant.metadata.name} if declared.spec is None else _names_document(declared.spec)
+    )
+    document |= {
+        "change": declared.change,
+        "seconds": round(declared.seconds, 3),
+        "phase": status.get("phase"),
+        "resources": status.get("resources"),
+    }
+    return document if declared.error is None else document | {"error": error_document(declared.error)}
+
+
+def _names_document(spec: TenantSpec) -> dict[str, Any]:
+    return {
+        "tenant": spec.name,
+        "namespace": spec.names.namespace,
+        "tier": spec.database.tier,
+        "schema": spec.names.schema,
+        "databaseRole": spec.names.database_role_a,
+        "transitKey": spec.names.transit_key,
+        "hosts": spec.hosts,
     }
 
 

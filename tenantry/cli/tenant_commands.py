@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tenantry.cli import deletion_commands, tables
+from tenantry.cli import deletion_commands, status_commands, tables
+from tenantry.cli.declaring import declare, objects_of
 from tenantry.cli.engine_commands import EngineOption
-from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, cell_to_check_against, open_fleet
+from tenantry.cli.live import LiveRuns, LiveTenants
+from tenantry.cli.object_deletion import ask_for_deletion, await_deletion
+from tenantry.cli.opening import (
+    CellOption,
+    LocalOption,
+    TimeoutOption,
+    WaitOption,
+    cell_to_check_against,
+    open_fleet,
+)
 from tenantry.cli.reporting import (
     JsonOption,
     exit_code_of,
@@ -21,10 +31,16 @@ from tenantry.cli.reporting import (
     say,
 )
 from tenantry.engine import EmbeddedEngine
-from tenantry.fleet import Fleet, manifests
+from tenantry.fleet import Fleet, check_test_environment, manifests
+from tenantry.fleet.shown import told_conditions
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import InvalidInput, TenantryError, raise_together
 from tenantry.tenancy.manifest import TenantFile, load_tenant
+
+if TYPE_CHECKING:
+    from tenantry.fleet.tenant_objects import TenantObjects
+
+_DESTROY_S = 900.0
 
 __all__ = ["FilesArgument", "app", "load_files"]
 
@@ -85,13 +101,26 @@ def up(
         typer.Option("--if-changed", help="Skip a tenant whose inputs are as in its last run, without looking at it."),
     ] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Print each tenant's resource tree.")] = False,
+    wait: WaitOption = True,
+    timeout_s: TimeoutOption = 1800,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="With an operator: also fields that another driver wrote.")
+    ] = False,
     engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring tenants to what their files say. Run it again after any failure; a second run changes nothing."""
+    """Bring tenants to what their files say. Run it again after any failure; a second run changes nothing.
+
+    In a cell with an operator it writes the Tenant objects and waits until the operator has done the work; in a cell
+    without one it runs the stacks itself.
+    """
     found = load_files(files)
     with open_fleet(cell, local, tenants=min(parallel, len(found)), engine=engine) as fleet:
         specs = fleet.resolve_all(found)
+        objects = objects_of(fleet)
+        if objects is not None:
+            _declare(fleet, objects, found, take_over=take_over, wait=wait, timeout_s=timeout_s, as_json=as_json)
+            return
         with LiveRuns(quiet=as_json) as live:
             applied = fleet.up(
                 list(zip(found, specs, strict=True)), parallel=parallel, if_changed=if_changed, on_event=live
@@ -113,15 +142,41 @@ def up(
         raise typer.Exit(exit_code_of([one.error for one in failed if one.error is not None]))
 
 
+def _declare(
+    fleet: Fleet,
+    objects: TenantObjects,
+    files: Sequence[TenantFile],
+    *,
+    take_over: bool,
+    wait: bool,
+    timeout_s: int,
+    as_json: bool,
+) -> None:
+    with LiveTenants(quiet=as_json) as live:
+        declared = declare(fleet, objects, files, take_over=take_over, wait=wait, timeout_s=timeout_s, tell=live)
+    errors = [one.error for one in declared if one.error is not None]
+    if as_json:
+        print_json({"engine": "the operator", "tenants": [tables.declared_document(one) for one in declared]})
+    else:
+        say("by the operator" if wait else "written; the operator does the rest: `tenantry tenant status NAME --wait`")
+        tables.print_declared(fleet, declared)
+        for error in errors:
+            report_error(error)
+    if errors:
+        raise typer.Exit(exit_code_of(errors))
+
+
 @app.command("list")
 def list_tenants(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
     """List the tenants of the cell."""
     with open_fleet(cell, local) as fleet:
         records = fleet.registry.all()
+        objects = objects_of(fleet)
+        bodies = {str(one["metadata"]["name"]): one for one in objects.all()} if objects is not None else {}
     if as_json:
-        print_json({"tenants": [record.model_dump(mode="json", exclude={"manifest"}) for record in records]})
+        print_json({"tenants": tables.listed_documents(records, bodies)})
     else:
-        tables.print_records(records)
+        tables.print_records(records, bodies)
 
 
 @app.command()
@@ -131,6 +186,10 @@ def show(
     """Show one tenant: names, hosts, what runs, and its resource tree."""
     with open_fleet(cell, local) as fleet:
         shown = fleet.show(name)
+        objects = objects_of(fleet)
+        body = objects.get(name) if objects is not None else None
+        if body is not None and body.get("status"):
+            shown = replace(shown, conditions=told_conditions(body["status"]))
         if as_json:
             print_json(tables.shown_document(shown))
         else:
@@ -185,9 +244,22 @@ def destroy(
 ) -> None:
     """Remove a test environment with all its data. Refused for staging and production."""
     with open_fleet(cell, local, engine=engine) as fleet:
-        fleet.check_destroyable(name)
+        objects = objects_of(fleet)
+        body = objects.get(name) if objects is not None else None
+        if body is not None:
+            check_test_environment(name, body["spec"].get("environment", "production"))
+        else:
+            fleet.check_destroyable(name)
         if not yes:
             typer.confirm(f"Delete test environment {name} with all its data?", abort=True)
+        if objects is not None and body is not None:
+            ask_for_deletion(fleet, objects, body, now=True)
+            await_deletion(objects, name, timeout_s=_DESTROY_S, quiet=as_json)
+            if as_json:
+                print_json({"engine": "the operator", "tenant": name, "deleted": body["status"].get("resources")})
+            else:
+                say(f"{name}: destroyed by the operator")
+            return
         with LiveRuns(quiet=as_json) as live:
             result = fleet.destroy(name, on_event=lambda event: live(name, event))
     if as_json:
@@ -198,6 +270,7 @@ def destroy(
 
 
 deletion_commands.register(app)
+status_commands.register(app)
 
 
 def load_files(paths: Sequence[Path]) -> list[TenantFile]:

@@ -31,6 +31,7 @@ from tenantry.tenancy.deletion import (
     Step,
     Tombstone,
     again,
+    check_deletable,
     decide,
     retained_copies,
     retry_after,
@@ -85,19 +86,7 @@ class Deprovisioning:
             if known is not None and (not now or known.erasing_since is not None):
                 return known
             spec = self.spec_of(self._fleet.record(name))
-            if spec.deletion_policy is DeletionPolicy.PROTECT:
-                raise Conflict(
-                    f"tenant {name} is protected: its deletion policy is `protect`",
-                    where=name,
-                    hint="give its file another deletionPolicy and apply it, then delete it",
-                )
-            least = self._fleet.catalogue.environments[spec.environment].spec.grace_days_minimum
-            if now and least:
-                raise Conflict(
-                    f"a {spec.environment} environment cannot be deleted without its grace period",
-                    where=name,
-                    hint=f"leave --now out; its environment asks for at least {least} days",
-                )
+            check_deletable(name, spec.deletion_policy, self._fleet.catalogue.environments[spec.environment], now=now)
             moment = _now()
             deletion = (known or _new(spec, by=by, now=moment)).model_copy(
                 update={"due_at": moment if now else moment + timedelta(days=spec.grace_days)}

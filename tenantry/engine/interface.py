@@ -153,6 +153,11 @@ class RunResult:
     timings: Mapping[str, float]
     recognised: bool = False
 
+    @property
+    def resources(self) -> int:
+        """How many the stack has after it."""
+        return sum(count for op, count in self.counts.items() if op is not Op.DELETE)
+
 
 class Engine(Protocol):
     """All calls block until done, raise the errors of tenancy.errors, and may be called again after any failure."""

@@ -4,9 +4,9 @@ Used by the command line. It joins the domain (who is this tenant?) to an engine
 are named by reference, so nothing here imports Pulumi.
 """
 
-from tenantry.fleet.fleet import Applied, Fleet
+from tenantry.fleet.fleet import Applied, Fleet, check_test_environment
 from tenantry.fleet.home import home
 from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.shown import Shown
 
-__all__ = ["Applied", "Fleet", "Record", "Registry", "Shown", "home"]
+__all__ = ["Applied", "Fleet", "Record", "Registry", "Shown", "check_test_environment", "home"]

@@ -43,7 +43,7 @@ from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve, wish
 from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, TenantSpec
 
-__all__ = ["Applied", "Fleet"]
+__all__ = ["Applied", "Fleet", "check_test_environment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,7 @@ class Fleet:
             if new:  # nothing was made, so that nothing has to be kept of it
                 self.registry.forget(spec.name)
             raise
-        self.registry.finished(spec.name, activity=spec.activity.value, wish=wish)
+        self.registry.finished(spec.name, activity=spec.activity.value, resources=result.resources, wish=wish)
         return result
 
     def operations(self, namespace: str) -> Operations:
@@ -367,18 +367,13 @@ class Fleet:
         except TenantryError as error:
             return Applied(spec=spec, result=None, error=error)
         if result.changes:
-            self.registry.finished(spec.name, activity=spec.activity.value)
+            self.registry.finished(spec.name, activity=spec.activity.value, resources=result.resources)
         return Applied(spec=spec, result=result, error=None)
 
     def check_destroyable(self, name: str) -> Record:
         """The record of a test environment; any other tenant is refused with InvalidInput."""
         record = self.record(name)
-        if record.environment != Environment.TEST:
-            raise InvalidInput(
-                f"tenant {name} is a {record.environment} environment; only test environments can be destroyed here",
-                hint="a tenant with customers' data is only ever deprovisioned, with a grace period, a final backup "
-                "and a certificate; `tenantry tenant destroy` never does that",
-            )
+        check_test_environment(name, record.environment)
         return record
 
     def destroy(self, name: str, *, on_event: OnEvent | None = None) -> RunResult:
@@ -410,7 +405,18 @@ class Fleet:
             uid=earlier.uid if earlier else None,
             wish=earlier.wish if earlier else "",
             activity=earlier.activity if earlier else spec.activity.value,
+            resources=earlier.resources if earlier else 0,
             database_tier=spec.database.tier.value,
+        )
+
+
+def check_test_environment(name: str, environment: str) -> None:
+    """Raises InvalidInput for every other: only test environments end without a deletion's safeguards."""
+    if environment != Environment.TEST:
+        raise InvalidInput(
+            f"tenant {name} is a {environment} environment; only test environments can be destroyed here",
+            hint="a tenant with customers' data is only ever deprovisioned, with a grace period, a final backup "
+            "and a certificate: `tenantry tenant delete`",
         )
 
 

@@ -15,7 +15,7 @@ from tenantry.tenancy.naming import names
 from tenantry.tenancy.resolving import fingerprint
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["POLICIES", "PROJECT", "cell_program", "cell_stack", "tenant_program", "tenant_stack"]
+__all__ = ["POLICIES", "PROJECT", "build", "cell_program", "cell_stack", "tenant_program", "tenant_stack"]
 
 PROJECT = "tenantry"
 _CODE = ("stacks", "tenantry_components", "tenantry_policies")
@@ -66,20 +66,30 @@ def cell_program(cell: Cell) -> Program:
     )
 
 
+def build() -> str:
+    """Names the code of this installation: another build, another digest."""
+    return _digest(_source_digest("tenantry"), _source_digest("tenantry_operator"), _code_digest())
+
+
 @cache
 def _code_digest() -> str:
     """Digest of the programs' source, of what judges it and of their SDKs: other code, other resources."""
     digest = hashlib.sha256()
     for package in _CODE:
-        found = find_spec(package)
-        if found is None or found.origin is None:
-            continue
+        digest.update(_source_digest(package).encode())
+    for distribution in ("pulumi", "pulumi-kubernetes"):
+        digest.update(version(distribution).encode())
+    return digest.hexdigest()
+
+
+def _source_digest(package: str) -> str:
+    digest = hashlib.sha256()
+    found = find_spec(package)
+    if found is not None and found.origin is not None:
         folder = Path(found.origin).parent
         for path in sorted(folder.rglob("*.py")):
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(path.read_bytes())
-    for distribution in ("pulumi", "pulumi-kubernetes"):
-        digest.update(version(distribution).encode())
     return digest.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 The cell's stack makes the policy and a token role for it; whoever sets the cell up (with an administrator's token)
 leaves a token of that role in the cell's folder, mode 0600. It lives for 30 days from its last renewal, and is renewed
-by use. An operator in the cluster has no such file: it logs in with its service account.
+by use. An operator in the cluster logs in with its service account at its start and keeps what it gets in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tenantry.engine.storage import storage_error, write_atomically
 from tenantry.fleet.home import cell_home
 from tenantry.openbao import OpenBaoServer, Refused, openbao
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.errors import DependencyUnavailable, StateCorrupt
+from tenantry.tenancy.errors import StateCorrupt
 
 __all__ = ["DEPROVISIONER", "PROVISIONER", "ProvisionerToken"]
 
@@ -26,7 +26,7 @@ PROVISIONER = "tenantry-provisioner"
 """Name of the policy and of the token role."""
 DEPROVISIONER = "tenantry-deprovisioner"
 """The same for what a deletion needs besides: ending a tenant's logins, looking everywhere, signing its certificate."""
-_RENEW_AFTER_S = 86_400
+_RENEW_AFTER_S = 3_600
 
 
 class _Kept(BaseModel):
@@ -53,24 +53,37 @@ class ProvisionerToken:
         kept = self._read()
         if kept is not None and self._renewed(kept):
             return False
-        token = openbao().create_token(self._role, display_name=self._role)
-        # Written by hand: a model never prints its secret.
-        write_atomically(self.path, json.dumps({"address": self._address, "token": token}).encode())
+        self._write(openbao().create_token(self._role, display_name=self._role))
         return True
+
+    def log_in(self, service_account_token: str, *, mount: str) -> None:
+        """Keep the token that a Kubernetes login at `mount` gives to a pod's service account.
+
+        Raises DependencyUnavailable when OpenBao does not let it in or cannot be asked.
+        """
+        server = OpenBaoServer(address=self._address, token=None, ca_file=os.environ.get("VAULT_CACERT"))
+        try:
+            self._write(server.log_in(mount, role=self._role.removeprefix("tenantry-"), token=service_account_token))
+        finally:
+            server.close()
+
+    def _write(self, token: str) -> None:
+        # By hand: a model never prints its secret.
+        write_atomically(self.path, json.dumps({"address": self._address, "token": token}).encode())
 
     def environment(self) -> dict[str, str]:
         """The variables that make this process the provisioner; empty where no token of this server is kept, and the
-        caller's own stays. Raises DependencyUnavailable for a token that has run out."""
+        caller's own stays. Raises Refused for a token that has run out."""
         token = self.token()
         return {"VAULT_TOKEN": token, "BAO_TOKEN": token} if token is not None else {}
 
     def token(self) -> str | None:
-        """The token itself; None where none of this server is kept. Raises DependencyUnavailable like `environment`."""
+        """The token itself; None where none of this server is kept. Raises Refused for one that has run out."""
         kept = self._read()
         if kept is None:
             return None
         if time.time() - self.path.stat().st_mtime > _RENEW_AFTER_S and not self._renewed(kept):
-            raise DependencyUnavailable(
+            raise Refused(
                 f"OpenBao no longer knows the token of {self._role}: it was revoked, or not used for 30 days",
                 where=str(self.path),
                 hint="run `tenantry cell up` with an administrator's token, or locally `tenantry local up`",

@@ -28,7 +28,7 @@ class Record(BaseModel):
 
     uid: of the Tenant object that it belongs to; None for a tenant without one. wish: what the last successful run was
     asked for (`resolving.wish`); "" where nobody noted it. activity: what of its workload that run left standing.
-    database_tier: where its data lies.
+    resources: how many resources that run left in its stack. database_tier: where its data lies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +49,7 @@ class Record(BaseModel):
     uid: str | None = None
     wish: str = ""
     activity: str = "running"
+    resources: int = 0
     database_tier: str | None = None
 
 
@@ -127,12 +128,17 @@ class Registry:
                 )
         self._write(record)
 
-    def finished(self, name: str, *, activity: str, wish: str = "") -> None:
-        """Note that a run of the tenant's stack reached its goal now, and what it was asked for."""
+    def finished(self, name: str, *, activity: str, resources: int, wish: str = "") -> None:
+        """Note that a run of the tenant's stack reached its goal now, what it was asked for and what it left."""
         with self.exclusive():
             record = self.get(name)
             if record is not None:
-                noted = {"finished_at": datetime.now(UTC), "wish": wish, "activity": activity}
+                noted = {
+                    "finished_at": datetime.now(UTC),
+                    "wish": wish,
+                    "activity": activity,
+                    "resources": resources,
+                }
                 self._write(record.model_copy(update=noted))
 
     def forget(self, name: str) -> None:

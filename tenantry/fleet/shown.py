@@ -11,7 +11,16 @@ import urllib3
 from tenantry.fleet.registry import Record
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["ConditionShown", "ModuleShown", "Node", "Shown", "conditions_of", "modules_of", "tree_of"]
+__all__ = [
+    "ConditionShown",
+    "ModuleShown",
+    "Node",
+    "Shown",
+    "conditions_of",
+    "modules_of",
+    "told_conditions",
+    "tree_of",
+]
 
 TIMEOUT_S = 10
 _COMPONENT = "app.kubernetes.io/component"
@@ -113,6 +122,16 @@ def modules_of(namespace: str) -> tuple[ModuleShown, ...]:
             hint="check KUBECONFIG and that the cluster runs (on a local platform: `tenantry local status`)",
         ) from error
     return tuple(found)
+
+
+def told_conditions(status: Mapping[str, Any]) -> tuple[ConditionShown, ...]:
+    """What the operator says in a Tenant's status."""
+    return tuple(
+        ConditionShown(
+            type=str(one["type"]), status=str(one["status"]), reason=str(one["reason"]), message=str(one["message"])
+        )
+        for one in status.get("conditions") or ()
+    )
 
 
 def conditions_of(record: Record, modules: Iterable[ModuleShown], *, simulated: bool) -> tuple[ConditionShown, ...]:

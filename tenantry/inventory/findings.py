@@ -52,18 +52,22 @@ class Kept(_Model):
 
 
 class Searched(_Model):
-    """One system's answer: how many things were looked at, and which are traces."""
+    """One system's answer: how many things were looked at, and which are traces. closed: kinds of things there that
+    whoever searches may not read."""
 
     system: str
     looked_at: int
     findings: tuple[Finding, ...]
+    closed: tuple[str, ...] = ()
 
 
 class Inventory(_Model):
-    """The result over all systems. left: traces that nobody meant to keep; the tenant is gone when it is empty."""
+    """The result over all systems. left: traces that nobody meant to keep; the tenant is gone when it is empty.
+    not_looked_at: what was closed to the search, told in the certificate."""
 
     result: Literal["nothing-left", "left-over"]
     looked_at: dict[str, int]
+    not_looked_at: tuple[str, ...] = ()
     left: tuple[Finding, ...]
     kept: tuple[Finding, ...]
 
@@ -77,6 +81,7 @@ class Inventory(_Model):
         return cls(
             result="left-over" if left else "nothing-left",
             looked_at={one.system: one.looked_at for one in found},
+            not_looked_at=tuple(f"{one.system}: {kind}" for one in found for kind in one.closed),
             left=left,
             kept=tuple(finding for finding in findings if finding not in left),
         )

@@ -1,7 +1,8 @@
 """The cluster, searched: every object of every kind, in every namespace, by its whole text.
 
 A trace may be a name, a label, an annotation, an owner, a volume's claim or a line in a ConfigMap; so the text that the
-API server sends is searched, and only a page that holds the incarnation is read as objects.
+API server sends is searched, and only a page that holds the incarnation is read as objects. Secrets are the one kind
+that the search may be shut out from: the operator reads none, and those of the tenant's namespace go with it.
 """
 
 from __future__ import annotations
@@ -28,19 +29,27 @@ _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 _PASSING = frozenset({("", "events"), ("events.k8s.io", "events"), ("metrics.k8s.io", "pods"), ("", "bindings")})
 """(group, plural). Events are a log of an hour's length that Kubernetes drops by itself."""
 _OWN = ("tenantry.dev", "tenants")
+_MAY_BE_CLOSED = ("", "secrets")
 
 
 def search_kubernetes(subject: Subject) -> Searched:
     api = _Api()
     findings: list[Finding] = []
+    closed: list[str] = []
     looked_at = 0
     for group, version, plural in api.kinds():
         if (group, plural) in _PASSING:
             continue
-        count, found = _search_kind(api, subject, group, version, plural)
+        try:
+            count, found = _search_kind(api, subject, group, version, plural)
+        except _Forbidden:
+            if (group, plural) != _MAY_BE_CLOSED:
+                raise
+            closed.append(plural)
+            continue
         looked_at += count
         findings += found
-    return Searched(system=SYSTEM, looked_at=looked_at, findings=tuple(findings))
+    return Searched(system=SYSTEM, looked_at=looked_at, findings=tuple(findings), closed=tuple(closed))
 
 
 def _search_kind(api: _Api, subject: Subject, group: str, version: str, plural: str) -> tuple[int, list[Finding]]:
@@ -61,6 +70,10 @@ def _search_kind(api: _Api, subject: Subject, group: str, version: str, plural: 
                 name = "/".join(part for part in (metadata.get("namespace"), metadata.get("name")) if part)
                 findings.append(Finding(system=SYSTEM, kind=plural, name=name))
     return looked_at, findings
+
+
+class _Forbidden(DependencyUnavailable):
+    """The account may not list a kind."""
 
 
 class _Api:
@@ -118,6 +131,12 @@ class _Api:
             raise self._unavailable(f"it cannot be reached ({type(error).__name__})") from None
         if answer.status in {404, 405}:
             return b"{}"
+        if answer.status == 403:
+            raise _Forbidden(
+                f"the inventory may not list {path}",
+                where=self._address,
+                hint="give the account the right to list every kind (for the operator: docs/operator.md)",
+            )
         if answer.status != 200:
             raise self._unavailable(f"it answers {answer.status} to a list of {path}")
         return bytes(answer.data)

@@ -4,6 +4,7 @@ Who calls it: the command line (`tenantry local …`) and the tests. Who it know
 """
 
 from tenantry.local.machine import LocalPlatform, Nodes
+from tenantry.local.operating import Operated
 from tenantry.local.part import PartStatus, State
 
-__all__ = ["LocalPlatform", "Nodes", "PartStatus", "State"]
+__all__ = ["LocalPlatform", "Nodes", "Operated", "PartStatus", "State"]

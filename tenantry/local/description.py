@@ -30,8 +30,9 @@ from tenantry.tenancy.cell import (
 __all__ = ["describe", "render"]
 
 
-def describe(site: Site, *, simulated: bool) -> Cell:
-    """The cell as it stands. simulated: its nodes are the platform's own, not those of a cluster that was there."""
+def describe(site: Site, *, simulated: bool, operated: bool = False) -> Cell:
+    """The cell as it stands. simulated: its nodes are the platform's own, not those of a cluster that was there.
+    operated: an operator keeps its tenants."""
     address = site.service_address
     here = Peer(cidr=f"{address}/32")
     name, ports = site.layout.name, site.ports
@@ -51,6 +52,7 @@ def describe(site: Site, *, simulated: bool) -> Cell:
                 peer=here,
             ),
             egress=Egress(host="egress.tenantry-egress.svc", peer=Peer(namespace="tenantry-egress")),
+            operator=operated,
             backups=Backups(kind="folder", url=str(site.layout.backups)),
             # The platform makes no snapshots and no copies of its own; MariaDB keeps its binary logs for a week.
             copies=Copies(openbao_snapshot_days=0, physical_backup_days=0, state_history_days=0, binary_log_days=7),

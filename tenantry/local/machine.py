@@ -28,6 +28,7 @@ from tenantry.local.kubelet import Kubelet
 from tenantry.local.layout import Layout, default_home, make_folder, read_json, write_file, write_json
 from tenantry.local.messaging import Epmd, RabbitMQ
 from tenantry.local.node import NodePlace, choose_subnet, clear, require_machine, require_namespaces
+from tenantry.local.operating import Operated, Operator
 from tenantry.local.packages import find_servers, programs
 from tenantry.local.part import Part, PartStatus, Site, State
 from tenantry.local.pki import Authority
@@ -45,6 +46,7 @@ _SERVICES = (OpenBao.name, MariaDB.name, Redis.name, Epmd.name, RabbitMQ.name)
 _CONTROL_PLANE = (Etcd.name, ApiServer.name, ControllerManager.name, Scheduler.name, Kwok.name)
 _NODE_PARTS = (Containerd.name, Kubelet.name)
 _STOP_ORDER = (
+    Operator.name,
     *_NODE_PARTS[::-1],
     *(RabbitMQ.name, Epmd.name, Redis.name, MariaDB.name),
     *_CONTROL_PLANE[::-1],
@@ -117,12 +119,13 @@ class LocalPlatform:
         """Beside the home, so that `remove` can delete the home while it holds the lock."""
         return self.home.with_name(f".{self.home.name}.lock")
 
-    def up(self, on_progress: Callable[[str], None]) -> None:
+    def up(self, on_progress: Callable[[str], None], *, operated: Operated | None = None) -> None:
         """Bring every part up, from nothing or from kept data. What runs well is left alone.
 
-        on_progress gets a line of text a step, from several threads. Raises DependencyUnavailable, which says what
-        stands in the way, and Locked while another `up`, `down` or `remove` is at work. Whatever cuts it short,
-        the next `up` continues and `down` stops what runs.
+        on_progress gets a line of text a step, from several threads. operated: make it a cell with an operator, which
+        `operate` starts; None: as it was made. Where the cluster is somebody else's, its operator is too.
+        Raises DependencyUnavailable, which says what stands in the way, and Locked while another `up`, `down` or
+        `remove` is at work. Whatever cuts it short, the next `up` continues and `down` stops what runs.
         """
         with self._at_work():
             layout = self._layout
@@ -139,14 +142,27 @@ class LocalPlatform:
             chains = _chains(site, own_cluster=existing is None)
             if site.node is not None:
                 Bridge(site.node, site.tools).ensure([site.ports[name] for name in _FOR_PODS])
+            if operated is not None and existing is None:
+                _note_operated(layout, operated)
+            operator = _operator(site)
             supervisor = Supervisor(layout)
             supervisor.end_orphans(_STOP_ORDER)
-            supervisor.configure({part.name: part.program() for chain in chains for part in chain})
+            parts = [part for chain in chains for part in chain] + ([operator] if operator else [])
+            supervisor.configure({part.name: part.program() for part in parts})
             supervisor.launch()
             Startup(layout, supervisor, on_progress).run(chains)
             if OpenBao(site).set_audit_log_aside():
                 supervisor.hang_up(OpenBao.name)
-            _leave_for_users(site, simulated=existing is None)
+            _leave_for_users(site, simulated=existing is None, operated=operator is not None)
+
+    def operate(self, on_progress: Callable[[str], None]) -> None:
+        """Start the operator of a platform that has one, once its cell is set up; one that runs this build is left
+        alone. Raises like `up`."""
+        with self._at_work():
+            layout = self._layout
+            operator = _operator(self._site(layout, tools={}))
+            if operator is not None:
+                Startup(layout, Supervisor(layout), on_progress).run([[operator]])
 
     def down(self) -> None:
         """Stop every part and the supervisor; all data stays. Does nothing when nothing runs."""
@@ -169,9 +185,9 @@ class LocalPlatform:
         layout = self._layout
         existing = self._existing(layout)
         states = Supervisor(layout).states()
-        parts = [
-            part for chain in _chains(self._site(layout, tools={}), own_cluster=existing is None) for part in chain
-        ]
+        site = self._site(layout, tools={})
+        parts = [part for chain in _chains(site, own_cluster=existing is None) for part in chain]
+        parts += [operator] if (operator := _operator(site)) else []
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             found = tuple(pool.map(lambda part: _status(part, states.get(part.name)), parts))
         return found if existing is None else (*found, existing.status())
@@ -206,7 +222,7 @@ class LocalPlatform:
 
     def logs(self, part: str) -> Path:
         """The log file of a part, or of the `supervisor`. Raises InvalidInput for a name that is neither."""
-        known = (*_SERVICES, *_CONTROL_PLANE, *_NODE_PARTS, "supervisor")
+        known = (*_SERVICES, *_CONTROL_PLANE, *_NODE_PARTS, Operator.name, "supervisor")
         if part not in known:
             raise InvalidInput(f"there is no part {part!r}", source="part", hint=f"one of {', '.join(known)}")
         return self._layout.logs / f"{part}.log"
@@ -259,11 +275,16 @@ class LocalPlatform:
 
     def _record(self, layout: Layout) -> None:
         """Choose what is kept from the first `up` on: ports, the cluster that it uses, the network of real pods."""
-        if read_json(layout.record):
-            return
-        real, neighbours = self._nodes is Nodes.REAL, _neighbours(self.home)
-        names = (*_SERVICES, *_CONTROL_PLANE, *_MORE_PORTS, *(_NODE_PORTS if real else ()))
+        neighbours = _neighbours(self.home)
         taken = {port for record in neighbours for port in record.get("ports", {}).values()}
+        kept = read_json(layout.record)
+        if kept:
+            if Operator.name not in kept["ports"]:  # made by an earlier version
+                ports = kept["ports"] | choose((Operator.name,), taken=taken | set(kept["ports"].values()))
+                write_json(layout.record, {**kept, "ports": ports})
+            return
+        real = self._nodes is Nodes.REAL
+        names = (*_SERVICES, *_CONTROL_PLANE, Operator.name, *_MORE_PORTS, *(_NODE_PORTS if real else ()))
         record = {
             "ports": choose(names, taken=taken),
             "parts": str(layout.parts),
@@ -323,6 +344,8 @@ class LocalPlatform:
         if not supervisor.running():
             supervisor.end_orphans(_STOP_ORDER)
             return
+        # Who works on all the others ends before them.
+        supervisor.stop(Operator.name)
         running = {name for name, state in supervisor.states().items() if state.pid}
         for name in _NODE_PARTS[::-1]:
             if name in running:
@@ -350,6 +373,21 @@ def _chains(site: Site, *, own_cluster: bool) -> list[list[Part]]:
             cluster += [containerd, Kubelet(site, authorities, site.node, containerd)]
         chains.append(cluster)
     return chains
+
+
+def _operator(site: Site) -> Operator | None:
+    """The operator of a platform that was made to have one."""
+    noted = read_json(site.layout.record).get("operator")
+    if noted is None:
+        return None
+    operated = Operated(records=Path(noted["records"]), build=str(noted["build"]))
+    return Operator(site, Authorities.of(site.layout.authorities), OpenBao(site).url, operated)
+
+
+def _note_operated(layout: Layout, operated: Operated) -> None:
+    record, noted = read_json(layout.record), {"records": str(operated.records), "build": operated.build}
+    if record.get("operator") != noted:
+        write_json(layout.record, {**record, "operator": noted})
 
 
 def _status(part: Part, found: Supervised | None) -> PartStatus:
@@ -397,7 +435,7 @@ def _link_tools(site: Site) -> None:
             link.symlink_to(site.tools[name])
 
 
-def _leave_for_users(site: Site, *, simulated: bool) -> None:
+def _leave_for_users(site: Site, *, simulated: bool, operated: bool) -> None:
     """Write what others read: the cell file and MariaDB's client options."""
     layout = site.layout
     make_folder(layout.client, 0o700)
@@ -406,4 +444,4 @@ def _leave_for_users(site: Site, *, simulated: bool) -> None:
         f"[client]\nhost = {LOOPBACK}\nport = {site.ports[MariaDB.name]}\nprotocol = tcp\n"
         f"ssl-ca = {layout.ca_file}\nssl-verify-server-cert\n",
     )
-    write_file(layout.cell_file, render(describe(site, simulated=simulated)), mode=0o644)
+    write_file(layout.cell_file, render(describe(site, simulated=simulated, operated=operated)), mode=0o644)

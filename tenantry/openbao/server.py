@@ -61,10 +61,12 @@ class OpenBaoServer:
     def close(self) -> None:
         self._session.close()
 
-    def log_in(self, mount: str, *, role: str, token: str) -> None:
-        """Go on with the token that a Kubernetes login at `mount` gives. token: the service account's."""
+    def log_in(self, mount: str, *, role: str, token: str) -> str:
+        """Go on with the token that a Kubernetes login at `mount` gives, and return it. token: the account's."""
         answer = self._call("post", f"auth/{mount}/login", json={"role": role, "jwt": token})
-        self._client.token = str(answer["auth"]["client_token"])
+        given = str(answer["auth"]["client_token"])
+        self._client.token = given
+        return given
 
     def read(self, path: str) -> dict[str, Any] | None:
         """The answer's `data`, or None when there is nothing at the path."""

@@ -15,10 +15,14 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from tenantry.tenancy.cell import Copies
+from tenantry.tenancy.errors import Conflict
+from tenantry.tenancy.plans import EnvironmentClass
 from tenantry.tenancy.spec import DeletionPolicy
 
 __all__ = [
     "DELETE",
+    "DELETE_NOW",
+    "DELETE_REQUESTED",
     "ERASING",
     "INCARNATION",
     "UNDELETE",
@@ -31,6 +35,7 @@ __all__ = [
     "Step",
     "Tombstone",
     "again",
+    "check_deletable",
     "decide",
     "retained_copies",
     "retry_after",
@@ -40,6 +45,9 @@ __all__ = [
 
 DELETE = "tenantry.dev/delete"
 """Annotation of a Tenant that asks for its deletion; taken away within the grace period, it brings the tenant back."""
+DELETE_REQUESTED = "requested"
+DELETE_NOW = "now"
+"""Values of it; `now`: without the grace period, where the environment allows that."""
 UNDELETE = "tenantry.dev/undelete"
 """Annotation of a Tenant object that was itself deleted: brings the tenant back, as an object made anew."""
 INCARNATION = "tenantry.dev/incarnation"
@@ -188,6 +196,23 @@ class Decision:
     step: Step | None
     again_at: datetime | None
     sentence: str
+
+
+def check_deletable(name: str, policy: DeletionPolicy, environment: EnvironmentClass, *, now: bool) -> None:
+    """Raises Conflict for a tenant that is protected, or that must have its grace period."""
+    if policy is DeletionPolicy.PROTECT:
+        raise Conflict(
+            f"tenant {name} is protected: its deletion policy is `protect`",
+            where=name,
+            hint="give its file another deletionPolicy and apply it, then delete it",
+        )
+    least = environment.spec.grace_days_minimum
+    if now and least:
+        raise Conflict(
+            f"a {environment.metadata.name} environment cannot be deleted without its grace period",
+            where=name,
+            hint=f"leave --now out; its environment asks for at least {least} days",
+        )
 
 
 def decide(deletion: Deletion, now: datetime) -> Decision:

@@ -18,9 +18,19 @@ from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.scaling import Basis, Cap
 
-__all__ = ["cloud_schema_text", "crd", "crd_text", "json_schema", "json_schema_text", "main"]
+__all__ = [
+    "GROUP",
+    "PLURAL",
+    "VERSION",
+    "cloud_schema_text",
+    "crd",
+    "crd_text",
+    "json_schema",
+    "json_schema_text",
+    "main",
+]
 
-GROUP, VERSION = "tenantry.dev", "v1alpha1"
+GROUP, VERSION, PLURAL = "tenantry.dev", "v1alpha1", "tenants"
 
 _CONDITION: dict[str, Any] = {
     "type": "object",
@@ -65,6 +75,7 @@ _STATUS: dict[str, Any] = {
             "x-kubernetes-list-map-keys": ["name"],
             "items": _MODULE,
         },
+        "resources": {"type": "integer", "description": "How many resources its stack has."},
         "conditions": {
             "type": "array",
             "x-kubernetes-list-type": "map",
@@ -146,12 +157,12 @@ def crd() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"tenants.{GROUP}"},
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Cluster",
             "names": {
-                "plural": "tenants",
+                "plural": PLURAL,
                 "singular": "tenant",
                 "kind": "Tenant",
                 "listKind": "TenantList",

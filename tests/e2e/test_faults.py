@@ -26,6 +26,12 @@ LIMIT_S = 120.0
 
 
 @pytest.fixture(scope="module")
+def user(user: User) -> User:
+    """In a cell without an operator: the command runs the stacks itself."""
+    return user.without_operator()
+
+
+@pytest.fixture(scope="module")
 def file(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file of a tenant that runs well."""
     made = tmp_path_factory.mktemp("faults") / f"{NAME}.yaml"
@@ -211,7 +217,7 @@ def test_a_disk_that_is_full_is_said_and_the_next_run_goes_on(user: User, tmp_pa
     made, disk = tmp_path / "disk.yaml", tmp_path / "disk"
     _write(made, "disk")
     disk.mkdir(mode=0o700)
-    elsewhere = user.json("local", "env") | {"TENANTRY_HOME": str(disk)}
+    elsewhere = user.more | {"TENANTRY_HOME": str(disk)}
     up = f"tenantry tenant up --cell {elsewhere['TENANTRY_CELL']} {made}"
     mount = ["mount", "-t", "tmpfs", "-o", "size=200k,mode=0700", "tmpfs", str(disk)]
     mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0

@@ -104,6 +104,12 @@ def follow(user: User, files: Files, *arguments: str, kill_at: int | None = None
 
 
 @pytest.fixture(scope="module")
+def user(user: User) -> User:
+    """In a cell without an operator: the command runs the stacks itself."""
+    return user.without_operator()
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tenant files: `kill-0` is never killed, the others at one moment each."""
     made = tmp_path_factory.mktemp("tenants")

@@ -178,6 +178,7 @@ class KubernetesAuthRoleInputs(Inputs):
     audience: str = Field(min_length=1)
     policies: tuple[str, ...]
     ttl_s: int = Field(ge=60)
+    periodic: bool = False
 
 
 class KubernetesAuthRoleProvider(UpsertProvider[KubernetesAuthRoleInputs]):
@@ -196,7 +197,8 @@ class KubernetesAuthRoleProvider(UpsertProvider[KubernetesAuthRoleInputs]):
                 "token_policies": list(wanted.policies),
                 "token_no_default_policy": False,
                 "token_ttl": wanted.ttl_s,
-                "token_max_ttl": wanted.ttl_s * 24,
+                "token_max_ttl": 0 if wanted.periodic else wanted.ttl_s * 24,
+                "token_period": wanted.ttl_s if wanted.periodic else 0,
             },
         )
 
@@ -210,6 +212,7 @@ class KubernetesAuthRoleProvider(UpsertProvider[KubernetesAuthRoleInputs]):
             "audience": live.get("audience", ""),
             "policies": list(live["token_policies"]),
             "ttl_s": int(live["token_ttl"]),
+            "periodic": bool(live.get("token_period")),
         }
 
     def remove(self, wanted: KubernetesAuthRoleInputs) -> None:
@@ -221,7 +224,7 @@ class KubernetesAuthRole(Resource, module="tenantry", name="KubernetesAuthRole")
 
     namespace_selector: labels of the namespaces, JSON `{"matchLabels": …}` (OpenBao takes no expressions).
     service_accounts: names, "*" for all. audience: the token's. policies: their names. ttl_s: life of OpenBao's
-    token, renewable up to 24 times that.
+    token, renewable up to 24 times that, or without an end when it is periodic.
     """
 
     mount: pulumi.Output[str]
@@ -238,6 +241,7 @@ class KubernetesAuthRole(Resource, module="tenantry", name="KubernetesAuthRole")
         audience: str,
         policies: Sequence[str],
         ttl_s: int,
+        periodic: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -248,6 +252,7 @@ class KubernetesAuthRole(Resource, module="tenantry", name="KubernetesAuthRole")
             "audience": audience,
             "policies": list(policies),
             "ttl_s": ttl_s,
+            "periodic": periodic,
         }
         super().__init__(KubernetesAuthRoleProvider(), resource_name, props, opts)
 

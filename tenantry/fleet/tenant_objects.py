@@ -1,0 +1,190 @@
+"""The Tenant objects of a cell, as drivers write and read them. What follows from them is the operator's work.
+
+Drivers write by server-side apply under one field manager, so that the API server knows whose each field is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tenantry.engine.cluster import ApiError, Cluster
+from tenantry.tenancy.document import Document, validate
+from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Problem, RunFailed, TenantryError
+from tenantry.tenancy.manifest import TenantFile
+from tenantry.tenancy.model import Tenant
+from tenantry.tenancy.schema import GROUP, PLURAL, VERSION
+
+__all__ = ["LEASE", "MANAGED_BY", "SYSTEM_NAMESPACE", "TenantObjects", "file_of", "path_of"]
+
+MANAGED_BY = f"{GROUP}/managed-by"
+"""Label of a Tenant: which driver made it (kubectl, cli, api, gitops, pulumi)."""
+SYSTEM_NAMESPACE = "tenantry-system"
+LEASE = "tenantry-operator"
+"""Name of the Lease that the operator at work holds."""
+_MANAGER = "tenantry"
+_OURS = frozenset({_MANAGER, "tenantry-operator"})
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+Body = Mapping[str, Any]
+
+
+def path_of(name: str = "") -> str:
+    """Of one Tenant, or of all."""
+    return f"/apis/{GROUP}/{VERSION}/{PLURAL}" + (f"/{name}" if name else "")
+
+
+class TenantObjects:
+    """cluster: as whom we speak to the cell's API server."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._cluster.get(path_of(name))
+        except ApiError as error:
+            raise _refused(error, name) from None
+
+    def require(self, name: str) -> dict[str, Any]:
+        """Raises InvalidInput for a tenant that has no object."""
+        body = self.get(name)
+        if body is None:
+            known = ", ".join(str(one["metadata"]["name"]) for one in self.all()) or "none yet"
+            raise InvalidInput(f"the cell has no Tenant object {name}", source=name, hint=f"Tenant objects: {known}")
+        return body
+
+    def all(self) -> list[dict[str, Any]]:
+        """By name; none where the cell has no definition of Tenant."""
+        try:
+            found = self._cluster.request("GET", path_of()).get("items") or []
+        except ApiError as error:
+            if error.status == 404:
+                return []
+            raise _refused(error, "") from None
+        return sorted(found, key=lambda one: str(one["metadata"]["name"]))
+
+    def apply(self, file: TenantFile, *, driver: str, take_over: bool = False) -> dict[str, Any]:
+        """Write what the file says. driver: for the label of a new tenant; one that is there keeps its own.
+
+        take_over: also fields that another driver wrote. Raises Conflict, naming them, without it; InvalidInput for
+        what the API server does not accept.
+        """
+        content = file.document.content
+        name, metadata = file.tenant.metadata.name, content["metadata"]
+        present = self.get(name)
+        made_by = driver if present is None or take_over else (present["metadata"].get("labels") or {}).get(MANAGED_BY)
+        labels = {**(metadata.get("labels") or {}), **({MANAGED_BY: made_by} if made_by == driver else {})}
+        body = {
+            "apiVersion": content["apiVersion"],
+            "kind": content["kind"],
+            "metadata": {
+                "name": name,
+                **({"labels": labels} if labels else {}),
+                **({"annotations": metadata["annotations"]} if metadata.get("annotations") else {}),
+            },
+            "spec": content["spec"],
+        }
+        try:
+            return self._apply(name, body, force=take_over)
+        except ApiError as error:
+            if error.status != 409:
+                raise _refused(error, name, file=file) from None
+            others = _others(present)
+            if others:
+                raise _not_ours(error, file, others) from None
+        try:  # only with what we wrote in another way, such as an object that was made anew
+            return self._apply(name, body, force=True)
+        except ApiError as error:
+            raise _refused(error, name, file=file) from None
+
+    def annotate(self, body: Body, **annotations: str | None) -> None:
+        """Set annotations of this very object, None takes one away. Keys as `annotate(body, **{"a/b": "c"})`."""
+        name = str(body["metadata"]["name"])
+        patch = {"metadata": {"uid": body["metadata"]["uid"], "annotations": annotations}}
+        try:
+            self._cluster.request(
+                "PATCH", path_of(name), query={"fieldManager": _MANAGER}, body=patch, content_type=_MERGE
+            )
+        except ApiError as error:
+            raise _refused(error, name) from None
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What the operator has told of a tenant, the oldest first; the API server keeps them for about an hour."""
+        query = {"fieldSelector": f"involvedObject.kind=Tenant,involvedObject.name={name}"}
+        try:
+            found = self._cluster.request("GET", "/api/v1/namespaces/default/events", query=query).get("items") or []
+        except ApiError as error:
+            raise _refused(error, name) from None
+        return sorted(found, key=lambda one: (str(one.get("lastTimestamp")), str(one["metadata"]["resourceVersion"])))
+
+    def heartbeat(self) -> str | None:
+        """What moves while an operator is at work; "" while there is none, None for whom may not look."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/{LEASE}"
+        try:
+            spec = (self._cluster.get(path) or {}).get("spec") or {}
+        except ApiError:
+            return None
+        return f"{spec.get('holderIdentity')} {spec.get('renewTime')}" if spec.get("holderIdentity") else ""
+
+    def _apply(self, name: str, body: Body, *, force: bool) -> dict[str, Any]:
+        query = {"fieldManager": _MANAGER, "force": "true" if force else "", "fieldValidation": "Strict"}
+        return self._cluster.request("PATCH", path_of(name), query=query, body=body, content_type=_APPLY)
+
+
+def file_of(body: Mapping[str, Any]) -> TenantFile:
+    """The object as a tenant file: what people wrote of it, without what the API server and we added."""
+    metadata = body["metadata"]
+    kept = {"name": metadata["name"]}
+    if metadata.get("labels"):
+        kept["labels"] = metadata["labels"]
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _LAST_APPLIED}
+    if annotations:
+        kept["annotations"] = annotations
+    content = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": kept, "spec": body.get("spec")}
+    document = Document(source=f"tenant/{metadata['name']}", text=json.dumps(content, indent=1), content=content)
+    return TenantFile(tenant=validate(document, Tenant, noun="the Tenant object"), document=document)
+
+
+def _others(body: Body | None) -> Sequence[str]:
+    """Who else wrote the object's spec."""
+    entries = (body or {"metadata": {}})["metadata"].get("managedFields") or ()
+    writers = {str(one.get("manager")) for one in entries if "f:spec" in (one.get("fieldsV1") or {})}
+    return sorted(writers - _OURS)
+
+
+def _not_ours(error: ApiError, file: TenantFile, others: Sequence[str]) -> Conflict:
+    fields = ", ".join(str(one.get("field")).lstrip(".") for one in error.causes if one.get("field"))
+    return Conflict(
+        f"tenant {file.tenant.metadata.name} was changed by {' and '.join(others)}"
+        + (f", who wrote {fields}" if fields else ""),
+        where=file.source,
+        hint="change it there, or have this file's values with --take-over",
+    )
+
+
+def _refused(error: ApiError, name: str, *, file: TenantFile | None = None) -> TenantryError:
+    if error.status == 404:
+        return DependencyUnavailable(
+            "the cluster does not know Tenants", where=name or None, hint="set the cell up: `tenantry cell up`"
+        )
+    if error.status == 403:
+        return DependencyUnavailable(
+            f"the API server does not allow it: {error}",
+            where=name or None,
+            hint="ask for the ClusterRole that lets you write Tenants (docs/operator.md)",
+        )
+    if error.status in (400, 422):
+        problems = tuple(
+            Problem(path=str(one.get("field") or ""), message=str(one.get("message") or "")) for one in error.causes
+        )
+        return InvalidInput(
+            f"the API server does not accept tenant {name}" + ("" if problems else f": {error}"),
+            source=file.source if file else name,
+            problems=problems,
+            hint="nothing was changed",
+        )
+    return RunFailed(f"the API server refuses ({error.status}): {error}", where=name or None)
