@@ -109,8 +109,16 @@ class Tenants:
     def _patch(self, body: Body, path: str, patch: dict[str, Any]) -> Body:
         metadata = patch.setdefault("metadata", {})
         metadata |= {"uid": body["metadata"]["uid"], "resourceVersion": body["metadata"]["resourceVersion"]}
-        answer = self._write("PATCH", path, patch)
-        self.put(answer)
+        try:
+            answer = self._write("PATCH", path, patch)
+        except Stale as stale:
+            if isinstance(stale.__cause__, ApiError) and stale.__cause__.status == 404:
+                self.drop(body)
+            raise
+        if answer["metadata"].get("deletionTimestamp") and not answer["metadata"].get("finalizers"):
+            self.drop(answer)  # this write let it go, and the watch may have told so already
+        else:
+            self.put(answer)
         return answer
 
     def _write(self, method: str, path: str, content: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import kopf
@@ -22,8 +23,11 @@ from tenantry.engine.cluster import Cluster, connect
 from tenantry.fleet import Fleet
 from tenantry.fleet.gauges import Gauges
 from tenantry.fleet.tenant_objects import LEASE, SYSTEM_NAMESPACE
+from tenantry.tenancy.conversion import TENANT_VERSIONS
 from tenantry_operator import handlers
 from tenantry_operator.actions import all_actions
+from tenantry_operator.converting import Converting
+from tenantry_operator.definition import await_definition
 from tenantry_operator.keeping import Keeping
 from tenantry_operator.lease import DURATION_S, GIVE_UP_S, Lease
 from tenantry_operator.metrics import Metrics
@@ -50,6 +54,8 @@ class Settings:
     slots: int = 8
     deadline_s: float = 900.0
     sample_s: float = 15.0
+    webhook_port: int | None = None
+    webhook_folder: Path | None = None
     namespace: str = SYSTEM_NAMESPACE
     lease: str = LEASE
 
@@ -72,6 +78,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
     """Run until a signal asks to stop (0), or the Lease or the watch is lost (1)."""
     kubernetes = connect({})
     stop, lost = threading.Event(), threading.Event()
+    waited_for = {"what": "starting"}
     metrics = Metrics()
     tenants = Tenants(kubernetes)
     sampler = Sampler(Gauges(fleet.cell).read, every_s=settings.sample_s)
@@ -108,9 +115,10 @@ def run(fleet: Fleet, settings: Settings) -> int:
         port=settings.port,
         registry=metrics.registry,
         healthy=lambda: "the Lease is lost" if lost.is_set() else "",
-        ready=lambda: "" if lease.held else "waiting for the Lease",
+        ready=lambda: "" if lease.held else waited_for["what"],
     )
     serving.start()
+    converting = _converting(settings)
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -118,7 +126,9 @@ def run(fleet: Fleet, settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     try:
-        if lease.acquire(stop, waiting=_log.info):
+        if await_definition(kubernetes, stop, waiting=lambda what: waited_for.update(what=what)) and lease.acquire(
+            stop, waiting=lambda what: waited_for.update(what=what)
+        ):
             _log.info("the Lease is held, epoch %d", lease.epoch)
             queue.start()
             sampler.start(queue.add)
@@ -140,8 +150,24 @@ def run(fleet: Fleet, settings: Settings) -> int:
             _log.warning("some runs did not end in time; the next operator finishes them")
         lease.release()
         serving.stop()
+        if converting is not None:
+            converting.stop()
     _log.info("stopped")
     return 1 if lost.is_set() else 0
+
+
+def _converting(settings: Settings) -> Converting | None:
+    if settings.webhook_port is None or settings.webhook_folder is None:
+        return None
+    converting = Converting(
+        TENANT_VERSIONS,
+        host=settings.host,
+        port=settings.webhook_port,
+        certificate=settings.webhook_folder / "tls.crt",
+        key=settings.webhook_folder / "tls.key",
+    )
+    converting.start()
+    return converting
 
 
 def _watch(kubernetes: Cluster, reconciler: Reconciler, stop: threading.Event) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
 from tenantry.cli.reporting import JsonOption, print_json, say
 
 __all__ = ["app"]
@@ -49,3 +49,20 @@ def age_out(cell: CellOption = None, local: LocalOption = "default", as_json: Js
         print_json({"removed": [{"tenant": one.name, "incarnation": one.incarnation} for one in removed]})
     else:
         say(f"backups of {len(removed)} deleted tenants have aged out and are removed")
+
+
+@app.command("migrate-storage")
+def migrate(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
+    """Store every Tenant object in the present version of the API, so that an older one can go; safe to repeat."""
+    from tenantry.engine.cluster import connect
+    from tenantry.fleet.storage_migration import migrate_storage
+    from tenantry.tenancy.schema import GROUP, PLURAL
+
+    find_cell(cell, local)
+    done = migrate_storage(connect({}), f"{PLURAL}.{GROUP}", progress=(lambda _line: None) if as_json else say)
+    if as_json:
+        print_json({"version": done.version, "before": done.before, "objects": done.objects})
+    elif done.before == (done.version,):
+        say(f"every Tenant is stored as {done.version} already")
+    else:
+        say(f"{done.objects} Tenants are stored as {done.version}; {', '.join(done.before)} were before")

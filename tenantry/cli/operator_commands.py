@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.tenancy.errors import InvalidInput
 
 __all__ = ["app"]
 
@@ -36,6 +37,13 @@ def run(
         Path | None,
         typer.Option("--login", help="A pod's projected token, with which to log in to OpenBao.", show_default=False),
     ] = None,
+    webhook_port: Annotated[
+        int | None,
+        typer.Option("--webhook-port", min=0, max=65535, help="Where versions of the API are converted, over TLS."),
+    ] = None,
+    webhook_folder: Annotated[
+        Path | None, typer.Option("--webhook-tls", help="Folder with its tls.crt and tls.key.")
+    ] = None,
 ) -> None:
     """Watch the Tenant objects of a cell and make each what its object says, until a signal.
 
@@ -46,10 +54,20 @@ def run(
     from tenantry_operator.running import Settings, configure_logs
     from tenantry_operator.running import run as run_operator
 
+    if (webhook_port is None) is not (webhook_folder is None):
+        raise InvalidInput("--webhook-port and --webhook-tls belong together", hint="give both, or none")
     configure_logs()
     if login is not None:
         log_in(find_cell(cell, local), login)
     with open_fleet(cell, local, tenants=slots) as fleet:
-        settings = Settings(host=host, port=port, slots=slots, deadline_s=deadline_s, sample_s=sample_s)
+        settings = Settings(
+            host=host,
+            port=port,
+            slots=slots,
+            deadline_s=deadline_s,
+            sample_s=sample_s,
+            webhook_port=webhook_port,
+            webhook_folder=webhook_folder,
+        )
         code = run_operator(fleet, settings)
     raise typer.Exit(code)

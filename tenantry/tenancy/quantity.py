@@ -62,7 +62,14 @@ def mebibytes_text(mebibytes: int) -> str:
 Cpu = Annotated[
     int,
     BeforeValidator(parse_cpu),
-    WithJsonSchema({"type": "string", "pattern": r"^([1-9][0-9]{0,6}m|[1-9][0-9]{0,3})$"}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^([1-9][0-9]{0,6}m|[1-9][0-9]{0,3})$"},
+            ]
+        }
+    ),
 ]
 """A CPU amount in a file; milli-cores in Python."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tenantry.tenancy.api_rules import IMMUTABLE, RULES
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.model import Tenant
@@ -85,30 +86,6 @@ _STATUS: dict[str, Any] = {
     },
 }
 
-# What can never change in a living tenant: its data would have to move, or be somebody else's.
-_RULES = [
-    {
-        "rule": "(has(self.workload) ? self.workload : 'mautic') == "
-        "(has(oldSelf.workload) ? oldSelf.workload : 'mautic')",
-        "message": "workload cannot change: make a new tenant",
-    },
-    {
-        "rule": "(has(self.database) && has(self.database.tier) ? self.database.tier : '') == "
-        "(has(oldSelf.database) && has(oldSelf.database.tier) ? oldSelf.database.tier : '')",
-        "message": "database.tier cannot change: back up and restore into a new tenant",
-    },
-    {
-        "rule": "(has(self.placement) && has(self.placement.residency) ? self.placement.residency : 'any') == "
-        "(has(oldSelf.placement) && has(oldSelf.placement.residency) ? oldSelf.placement.residency : 'any')",
-        "message": "placement.residency cannot change: back up and restore into a new tenant",
-    },
-    {
-        "rule": "(has(self.environment) ? self.environment : 'production') == "
-        "(has(oldSelf.environment) ? oldSelf.environment : 'production')",
-        "message": "environment cannot change: it decides what may be deleted",
-    },
-]
-
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a tenant file, with a description for each field."""
@@ -125,7 +102,7 @@ def crd() -> dict[str, Any]:
     schema = Tenant.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
     spec = _structural(schema["properties"]["spec"], definitions)
-    spec["x-kubernetes-validations"] = _RULES
+    spec["x-kubernetes-validations"] = [dict(one) for one in IMMUTABLE]
     root = {
         "type": "object",
         "description": schema["description"],
@@ -154,6 +131,11 @@ def crd() -> dict[str, Any]:
         ("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         ("Phase", ".status.phase"),
     ]
+    wide = [
+        ("Namespace", ".status.namespace"),
+        ("Hosts", ".status.hosts"),
+        ("Stalled", ".status.conditions[?(@.type=='Stalled')].message"),
+    ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -178,6 +160,7 @@ def crd() -> dict[str, Any]:
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [
                         *({"name": name, "type": "string", "jsonPath": path} for name, path in columns),
+                        *({"name": name, "type": "string", "jsonPath": path, "priority": 1} for name, path in wide),
                         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
                     ],
                 }
@@ -186,6 +169,8 @@ def crd() -> dict[str, Any]:
     }
 
 
+_INT_OR_STRING = ["integer", "string"]
+_MOST_ENTRIES = 64
 _KEPT = (
     "description",
     "enum",
@@ -202,18 +187,26 @@ _KEPT = (
 )
 
 
-def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A schema without references, unions with null and defaults: what an API server takes.
+def _structural(node: dict[str, Any], definitions: dict[str, Any], name: str = "") -> dict[str, Any]:
+    """A schema without references and unions with null: what an API server takes. name: the model's class.
 
-    Defaults stay out on purpose: the plan and the pinned versions decide them, not the API server.
+    Defaults are those that the model writes out. What a plan or a pinned version decides has none: the API server
+    would decide it for good.
     """
     if "$ref" in node:
-        target = definitions[node["$ref"].removeprefix("#/$defs/")]
-        return _structural({**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
+        name = node["$ref"].removeprefix("#/$defs/")
+        merged = {**definitions[name], **{key: value for key, value in node.items() if key != "$ref"}}
+        return _structural(merged, definitions, name)
     if "anyOf" in node:
-        only = next(one for one in node["anyOf"] if one.get("type") != "null")
-        return _structural({**only, **{key: value for key, value in node.items() if key != "anyOf"}}, definitions)
+        given = [one for one in node["anyOf"] if one.get("type") != "null"]
+        rest = {key: value for key, value in node.items() if key != "anyOf"}
+        if [one.get("type") for one in given] == _INT_OR_STRING:
+            kept = {key: value for key, value in _structural(rest, definitions).items() if key != "type"}
+            return {**kept, "x-kubernetes-int-or-string": True, "anyOf": [{"type": one} for one in _INT_OR_STRING]}
+        return _structural({**given[0], **rest}, definitions, name)
     result = {key: node[key] for key in _KEPT if key in node}
+    if isinstance(node.get("default"), str | int):
+        result["default"] = node["default"]
     if "const" in node:
         result["enum"] = [node["const"]]
     if "properties" in node:
@@ -222,8 +215,13 @@ def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
             result["required"] = node["required"]
     elif isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _structural(node["additionalProperties"], definitions)
+        if "properties" in result["additionalProperties"]:
+            # Without a bound, a rule on each entry would cost more than an API server allows.
+            result["maxProperties"] = _MOST_ENTRIES
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
+    if rules := RULES.get(name):
+        result["x-kubernetes-validations"] = [dict(one) for one in rules]
     return result
 
 

@@ -16,7 +16,8 @@ class Expire:
     verb = Verb.DEPROVISION
 
     def claim(self, context: Context) -> Claim | None:
-        if context.expiry.stage is Stage.OVERDUE and not context.deleting:
+        # One that never was has not expired: its date is a mistake, which it is told (`rules.check_life`).
+        if context.record is not None and context.expiry.stage is Stage.OVERDUE and not context.deleting:
             return Claim(verb=self.verb, why="it has expired and its grace is over", at=context.now)
         return None
 

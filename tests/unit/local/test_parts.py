@@ -6,13 +6,16 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tenantry.local.cache import Redis
+from tenantry.local.cluster import Authorities
 from tenantry.local.description import describe, render
 from tenantry.local.keys import OpenBao
-from tenantry.local.layout import Layout, read_json
+from tenantry.local.layout import Layout, read_json, write_json
 from tenantry.local.machine import LocalPlatform, _chains
 from tenantry.local.messaging import RabbitMQ
+from tenantry.local.operating import ACCOUNT, Operated, Operator
 from tenantry.local.part import Part, Site
 from tenantry.local.pki import Authority
 from tenantry.local.startup import tail_of
@@ -174,3 +177,45 @@ def test_a_platform_keeps_the_cluster_that_it_was_made_with(tmp_path: Path) -> N
     other = LocalPlatform("demo", home, kubeconfig=tmp_path / "config")
     with pytest.raises(Conflict, match="control plane of its own"):
         other._require_as_made(Layout.of("demo", home))
+
+
+def _operator(site: Site, build: str) -> Operator:
+    operated = Operated(records=site.layout.home, build=build)
+    return Operator(site, Authorities.of(site.layout.authorities), "https://127.0.0.1:1", operated)
+
+
+def test_the_operator_is_its_service_account_and_nobody_more(site: Site) -> None:
+    site.layout.cell_file.write_text(render(describe(site, simulated=True, operated=True)))
+    part = _operator(site, "1")
+    part.prepare()
+    certificate = x509.load_pem_x509_certificate((part.folder / "client.pem").read_bytes())
+    assert ACCOUNT in certificate.subject.rfc4514_string()
+    assert "system:masters" not in certificate.subject.rfc4514_string()
+    program = part.program()
+    assert not [name for name in program.environment if "TOKEN" in name or "BOOTSTRAP" in name]
+    assert "0.0.0.0" not in " ".join(program.command)
+
+
+def test_an_operator_of_another_build_or_cell_is_another(site: Site) -> None:
+    site.layout.cell_file.write_text("a cell")
+    marks = set()
+    for build, cell in (("1", "a cell"), ("1", "a cell"), ("2", "a cell"), ("2", "another cell")):
+        site.layout.cell_file.write_text(cell)
+        part = _operator(site, build)
+        part.prepare()
+        marks.add(part.fingerprint())
+    assert len(marks) == 3
+
+
+def test_a_platform_of_an_earlier_version_gets_a_port_for_its_operator(tmp_path: Path) -> None:
+    home = tmp_path / "demo"
+    home.mkdir()
+    layout = Layout.of("demo", home)
+    LocalPlatform("demo", home)._record(layout)
+    record = read_json(layout.record)
+    older = {**record, "ports": {name: port for name, port in record["ports"].items() if name != "operator"}}
+    write_json(layout.record, older)
+    LocalPlatform("demo", home)._record(layout)
+    ports = read_json(layout.record)["ports"]
+    assert {name: port for name, port in ports.items() if name != "operator"} == older["ports"]
+    assert ports["operator"] not in older["ports"].values()

@@ -1,0 +1,106 @@
+"""Tenants that the schema lets through and that make no sense, and objects that somebody meddles with."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+
+from tenantry.engine.cluster import ApiError
+from tests.integration.operator.conftest import Operated
+
+TENANT = """\
+apiVersion: tenantry.dev/v1alpha1
+kind: Tenant
+metadata: {{name: {name}}}
+spec:
+  displayName: Somebody
+  owner: somebody@example.com
+  plan: starter
+  environment: test
+  deletionPolicy: delete
+  backup: {{enabled: false}}
+  {more}
+"""
+
+
+def manifest(name: str, more: str = "") -> str:
+    return TENANT.format(name=name, more=more)
+
+
+def raw(operated: Operated, name: str, **spec: Any) -> None:
+    """By the API server alone, as kubectl does."""
+    wanted = {"displayName": "Somebody", "owner": "somebody@example.com", "plan": "starter", "environment": "test"}
+    body = {"apiVersion": "tenantry.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": name}, "spec": wanted | spec}
+    operated.admin.request("POST", "/apis/tenantry.dev/v1alpha1/tenants", body=body)
+
+
+def test_what_makes_no_sense_is_stalled_with_what_to_change_and_heals_with_it(operated: Operated) -> None:
+    name = f"x{secrets.token_hex(4)}"
+    raw(operated, name, plan="platinum", modules={"wbe": {"enabled": True}}, expiresOn="2020-01-01")
+    said = operated.stalled(name)
+    for expected in ("spec.plan", "platinum", "starter"):
+        assert expected in said
+    operated.patch(name, {"spec": {"plan": "starter"}})
+    said = operated.stalled(name)
+    assert "spec.modules" in said
+    assert "did you mean web?" in said
+    operated.patch(name, {"spec": {"modules": None, "expiresOn": None}})
+    operated.ready(name)
+    operated.delete_now(name)
+
+
+def test_a_host_has_one_tenant_and_the_other_gets_it_when_that_is_gone(operated: Operated) -> None:
+    first, second = (f"x{secrets.token_hex(4)}" for _ in range(2))
+    host = f"{first}.example.org"
+    operated.apply(manifest(first, f"hosts: [{host}]"))
+    operated.ready(first)
+    operated.apply(manifest(second, f"hosts: [{host}]"))
+    said = operated.stalled(second)
+    assert f"host {host} belongs to tenant {first}" in said
+    operated.delete_now(first)
+    assert operated.ready(second)["status"]["hosts"] == [host]
+
+    # A status that somebody edits is put right again.
+    before = operated.objects.require(second)["status"]
+    forged = [
+        {**one, "status": "False", "reason": "Forged", "message": "not at all"} if one["type"] == "Ready" else one
+        for one in before["conditions"]
+    ]
+    operated.patch(
+        second, {"status": {"phase": "Forged", "incarnation": "aaaaaaaa", "conditions": forged}}, part="/status"
+    )
+    repaired = operated.wait(second, lambda body, _: body["status"]["phase"] == before["phase"], "repaired")
+    assert repaired["status"]["incarnation"] == before["incarnation"]
+    assert {one["type"]: one["reason"] for one in repaired["status"]["conditions"]} == {
+        one["type"]: one["reason"] for one in before["conditions"]
+    }
+    operated.delete_now(second)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"environment": "production"}, "environment cannot change"),
+        ({"workload": "shlink"}, "workload cannot change"),
+        ({"placement": {"residency": "eu"}}, "placement.residency cannot change"),
+        ({"database": {"tier": "dedicated"}}, "database.tier cannot change"),
+        ({"modules": {"web": {"replicas": {"min": 3, "max": 2}}}}, "min is larger than max"),
+        ({"placement": {"cell": "tests", "region": "local"}}, "cell and region exclude each other"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_the_api_server_itself_refuses(operated: Operated, change: dict[str, Any], said: str) -> None:
+    name = "refused"
+    if operated.objects.get(name) is None:
+        raw(operated, name, plan="nothing-is-made")
+    body = {"spec": change}
+    with pytest.raises(ApiError, match=said):
+        operated.admin.request(
+            "PATCH",
+            f"/apis/tenantry.dev/v1alpha1/tenants/{name}",
+            query={"fieldValidation": "Strict", "dryRun": "All"},
+            body=body,
+            content_type="application/merge-patch+json",
+        )
