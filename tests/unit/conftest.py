@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
+import hypothesis
 import pytest
 
 from tenantry.tenancy.catalogue import Catalogue
@@ -12,6 +13,10 @@ from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.manifest import load_cell, parse_tenant
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import TenantSpec
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 TODAY = date(2026, 11, 24)
 INCARNATION = "abcd2345"
