@@ -11,12 +11,13 @@ import re
 from collections.abc import Mapping
 
 from tenantry.tenancy.scaling import by_cpu
-from tenantry.tenancy.spec import Activity, ModuleKind, ModuleSpec, ScheduledTask, StorageSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, Hold, ModuleKind, ModuleSpec, ScheduledTask, StorageSpec, TenantSpec
 from tenantry_components.manifest import Manifest, metadata, selector
 from tenantry_components.pod import pod_template
 from tenantry_components.schedule import offset_minutes, spread
 
 __all__ = [
+    "address_manifests",
     "autoscaler",
     "cron_job",
     "deployment",
@@ -33,6 +34,8 @@ _SPREAD_MINUTES = 15
 _JOB_DEADLINE_S = 1800
 _FINISHED_S = 86_400
 _LATE_S = 120
+_TRAFFIC = "tenantry.dev/traffic"
+"""A label that no pod has."""
 
 
 def module_manifests(spec: TenantSpec, module: ModuleSpec, annotations: Mapping[str, str]) -> tuple[Manifest, ...]:
@@ -46,6 +49,13 @@ def module_manifests(spec: TenantSpec, module: ModuleSpec, annotations: Mapping[
         manifests.append(autoscaler(spec, module))
     if module.replicas_min > 1:
         manifests.append(disruption_budget(spec, module))
+    return (*manifests, *address_manifests(spec, module))
+
+
+def address_manifests(spec: TenantSpec, module: ModuleSpec) -> tuple[Manifest, ...]:
+    """By what a module is reached. It stays while a release holds the module itself: hosts, DNS records and
+    certificates do not come and go with a release."""
+    manifests = []
     if module.port is not None and module.kind is ModuleKind.SERVICE:
         manifests.append(service(spec, module))
     if module.public and module.port is not None:
@@ -116,13 +126,15 @@ def disruption_budget(spec: TenantSpec, module: ModuleSpec) -> Manifest:
 
 
 def service(spec: TenantSpec, module: ModuleSpec) -> Manifest:
+    """While a release holds back traffic, a public module's Service picks no pod: its hosts answer 503."""
+    closed = module.public and spec.hold not in (Hold.NONE, Hold.PAUSED)
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(spec, module.name, component=module.name),
         "spec": {
             "type": "ClusterIP",
-            "selector": selector(spec, module.name),
+            "selector": selector(spec, module.name) | ({_TRAFFIC: "held"} if closed else {}),
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
         },
     }
@@ -181,6 +193,8 @@ def scheduled(
             "schedule": spread(schedule, offset_minutes(spec.names.namespace, _SPREAD_MINUTES)),
             "timeZone": "Etc/UTC",
             "concurrencyPolicy": "Forbid",
+            # Left out otherwise: a closed tenant's schedules are suspended by others.
+            **({} if spec.hold is Hold.NONE else {"suspend": True}),
             "startingDeadlineSeconds": _LATE_S,
             "successfulJobsHistoryLimit": 1,
             "failedJobsHistoryLimit": 3,

@@ -44,9 +44,8 @@ class Namespace(pulumi.ComponentResource):
 
 def namespace_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
     """The Namespace itself first, then what stands in it."""
-    accounts = [WORKLOAD_ACCOUNT]
-    if spec.backup.enabled:
-        accounts.append(BACKUP_ACCOUNT)
+    # The backup's also where none are scheduled: a release keeps the database aside as that account.
+    accounts = [WORKLOAD_ACCOUNT, BACKUP_ACCOUNT]
     if spec.database.tier is DatabaseTier.DEDICATED:
         accounts.append(DATABASE_ACCOUNT)
     if spec.cache.dedicated:

@@ -2,8 +2,9 @@
 
 Invariants, which the tests check pair by pair: nothing is allowed that no rule names; no rule names another
 tenant's pods; a module opens connections only to what its `reach` says, and to DNS; only the ingress controller
-reaches a public module and only the monitoring reaches a metrics port; a database or cache of the tenant's own is
-open to this namespace's modules that reach it, and to nobody else.
+reaches a public module, only the monitoring a metrics port, and only the API server, where the cell names it, a port
+with smoke checks; a database or cache of the tenant's own is open to this namespace's modules that reach it, and to
+nobody else.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def network_policies(spec: TenantSpec) -> tuple[Manifest, ...]:
         *_outward(spec),
         *_public(spec),
         *_metrics(spec),
+        *_smoke(spec),
         *_own_servers(spec),
     )
 
@@ -90,6 +92,16 @@ def _metrics(spec: TenantSpec) -> list[Manifest]:
         )
         for module in spec.workload.modules
         if module.metrics_path is not None and module.port is not None
+    ]
+
+
+def _smoke(spec: TenantSpec) -> list[Manifest]:
+    """The API server asks new pods of a release whether they are well."""
+    peer = spec.cell.spec.kubernetes.api_server_peer
+    return [
+        _policy(spec, f"smoke-{module.name}", _any_of([module.name]), ingress=[peer_rule("from", [peer], module.port)])
+        for module in spec.workload.modules
+        if peer is not None and module.smoke
     ]
 
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import pulumi
 
-from tenantry.tenancy.spec import Activity, ModuleKind, ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, Hold, ModuleKind, ModuleSpec, TenantSpec
 from tenantry_components.agent import ca_manifest, configuration_digest, configuration_manifest
 from tenantry_components.manifest import Manifest, keeping, metadata, register
-from tenantry_components.module import module_manifests, volume_claim
+from tenantry_components.module import address_manifests, module_manifests, volume_claim
 from tenantry_components.monitoring import scrape_annotations
 from tenantry_components.pod import CONFIGURATION, SCRIPTS
 from tenantry_components.trust import workload_files
 
-__all__ = ["Workload", "configuration_manifests", "pod_annotations", "standing_modules"]
+__all__ = ["Workload", "configuration_manifests", "is_held", "pod_annotations", "standing_modules"]
 
 
 class Workload(pulumi.ComponentResource):
@@ -44,13 +44,18 @@ class Workload(pulumi.ComponentResource):
         ready: Sequence[pulumi.Resource] = [*standing] or list(after)
         annotations = pod_annotations(spec, files)
         first, rest = _order(spec)
-        for module in first:
+        for module in first if spec.hold is not Hold.STOPPED else ():
             ready = [
                 register(manifest, parent=self, after=ready)
                 for manifest in module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)})
             ]
         for module in standing_modules(spec, rest):
-            for manifest in module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)}):
+            made = (
+                address_manifests(spec, module)
+                if is_held(spec, module)
+                else module_manifests(spec, module, {**annotations, **scrape_annotations(spec, module)})
+            )
+            for manifest in made:
                 register(manifest, parent=self, after=ready)
         self.modules = pulumi.Output.from_input([module.name for module in spec.workload.modules])
         self.release = pulumi.Output.from_input(spec.workload.release)
@@ -91,6 +96,19 @@ def standing_modules(spec: TenantSpec, modules: Sequence[ModuleSpec]) -> list[Mo
             return [module for module in modules if module.essential_paths]
         case Activity.CLOSED:
             return []
+
+
+def is_held(spec: TenantSpec, module: ModuleSpec) -> bool:
+    """Whether a release under way keeps a module from running. Schedules stand, suspended."""
+    match module.kind:
+        case ModuleKind.WORKER:
+            return spec.hold not in (Hold.NONE, Hold.PAUSED)
+        case ModuleKind.SERVICE:
+            return spec.hold in (Hold.STOPPED, Hold.MIGRATING)
+        case ModuleKind.TASK:
+            return spec.hold is not Hold.NONE
+        case ModuleKind.SCHEDULED:
+            return False
 
 
 def _order(spec: TenantSpec) -> tuple[list[ModuleSpec], list[ModuleSpec]]:

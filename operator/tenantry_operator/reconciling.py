@@ -16,7 +16,7 @@ from typing import Any
 
 from tenantry.engine.cluster import ApiError, Cluster
 from tenantry.fleet import Fleet
-from tenantry.tenancy.conditions import ConditionType, Reason, read, transitions
+from tenantry.tenancy.conditions import ConditionType, Reason, Status, read, transitions
 from tenantry.tenancy.errors import DependencyUnavailable, TenantryError
 from tenantry.tenancy.lifecycle import Decision, Verb, decide
 from tenantry.tenancy.resolving import wish
@@ -124,7 +124,12 @@ class Reconciler:
         claims = [(action, claim) for action in self._actions if (claim := action.claim(context)) is not None]
         trouble = self._trouble(name, found, generation, now)
         held = [claim for _, claim in claims if trouble and trouble.holds_back(claim.verb, generation, now)]
-        decision = decide((claim for _, claim in claims if claim not in held), now)
+        release = self._fleet.releases.get(found.namespace)
+        decision = decide(
+            (claim for _, claim in claims if claim not in held),
+            now,
+            under_way=Verb.RELEASE if release is not None and release.under_way else None,
+        )
         if decision.verb is None:
             self._render(context, found, trouble, working=None)
             return self._rest(decision, trouble, made=made, modules=modules, now=now)
@@ -354,6 +359,12 @@ def _known(
     current = made and record is not None and spec is not None and file is not None
     if current and record is not None and spec is not None and file is not None:
         current = record.wish == wish(file.tenant, spec)
+    more = [one for action in actions for one in action.conditions(context)]
+    # A release that is due or went wrong: what is ready is not yet what was asked for.
+    current = current and not any(
+        one.type is ConditionType.RELEASED and one.status is Status.FALSE and one.reason is not Reason.WAITS_FOR_WINDOW
+        for one in more
+    )
     names: dict[str, Any] = {"incarnation": context.incarnation, "namespace": context.namespace}
     if record is not None:
         names |= {
@@ -379,5 +390,5 @@ def _known(
         deleting=context.deleting,
         trouble=trouble,
         working=working,
-        more=[one for action in actions for one in action.conditions(context)],
+        more=more,
     )

@@ -34,6 +34,7 @@ from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import Tenants
 from tenantry_operator.queueing import Queue
 from tenantry_operator.reconciling import Reconciler
+from tenantry_operator.rollouts import Rollouts
 from tenantry_operator.sampling import Sampler
 from tenantry_operator.serving import Serving
 
@@ -107,6 +108,9 @@ def run(fleet: Fleet, settings: Settings) -> int:
         fenced=lambda: lease.held,
         deadline_s=settings.deadline_s,
     )
+    rollouts = Rollouts(
+        fleet, kubernetes, tenants, fenced=lambda: lease.held, enqueue=lambda name: queue.add(name, after_s=0.0)
+    )
     queue = Queue(reconciler.look, slots=settings.slots, sick_slots=max(1, settings.slots // 2))
     reconciler.queue = queue
     metrics.watch(tenants=tenants, queue=queue, lease=lease)
@@ -133,6 +137,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
             queue.start()
             sampler.start(queue.add)
             keeping.start()
+            rollouts.start()
             # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
             watch = threading.Thread(target=_watch, args=(kubernetes, reconciler, stop), name="watch", daemon=True)
             watch.start()
@@ -144,6 +149,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
     finally:
         sampler.stop()
         keeping.stop()
+        rollouts.stop()
         queue.stop()
         reconciler.cancel_all("the operator stops")
         if not queue.join(_END_S):

@@ -18,6 +18,7 @@ from tenantry.cli import (
     local_commands,
     operator_commands,
     policy_commands,
+    rollout_commands,
     state_commands,
     tenant_commands,
 )
@@ -36,6 +37,7 @@ app.add_typer(local_commands.app, name="local")
 app.add_typer(cell_commands.app, name="cell")
 app.add_typer(operator_commands.app, name="operator")
 app.add_typer(tenant_commands.app, name="tenant")
+app.add_typer(rollout_commands.app, name="rollout")
 app.add_typer(policy_commands.app, name="policy")
 app.add_typer(engine_commands.app, name="engine")
 app.add_typer(state_commands.app, name="state")

@@ -39,7 +39,6 @@ from tenantry.tenancy.deletion import (
 )
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, RunFailed, TenantryError
 from tenantry.tenancy.manifest import parse_tenant
-from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import DeletionPolicy, TenantSpec
 
 __all__ = ["Advanced", "Deprovisioning", "LeftOver"]
@@ -119,17 +118,8 @@ class Deprovisioning:
             self._fleet.deletions.close(deletion)
 
     def spec_of(self, record: Record) -> TenantSpec:
-        """The tenant as its record has it. A test environment past its last day is still what it was."""
-        return resolve(
-            parse_tenant(record.manifest, source=record.source),
-            catalogue=self._fleet.catalogue,
-            cell=self._fleet.cell,
-            incarnation=record.incarnation,
-            managed_by=record.managed_by,
-            today=record.created_at.date(),
-            pinned_release=record.release,
-            pinned_template_version=record.template_version,
-        )
+        """The tenant as its record has it."""
+        return self._fleet.spec_of(record)
 
     # -- going on -----------------------------------------------------------------------------------------
 

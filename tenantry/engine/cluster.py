@@ -138,30 +138,9 @@ class Cluster:
 
         seconds: for a caller who would rather know soon: how long it may take, without a second try.
         """
-        url = f"{self.address}{path}"
-        if query:
-            url += "?" + urlencode({key: value for key, value in query.items() if value})
-        headers = {"Accept": accept, "User-Agent": "tenantry"}
-        # Asked each time: a token from an exec plugin or a projected volume is renewed by this call.
-        settings: Mapping[str, Any] = self._configuration.auth_settings()
-        for setting in settings.values():
-            if setting.get("value"):
-                headers[str(setting["key"])] = str(setting["value"])
-        data = None
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = json.dumps(body, separators=(",", ":")).encode()
-        try:
-            response = self._pool.request(
-                method,
-                url,
-                body=data,
-                headers=headers,
-                timeout=_TIMEOUT if seconds is None else urllib3.Timeout(total=seconds),
-                retries=_RETRIES if seconds is None else False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise self._unavailable(error) from error
+        response = self._send(
+            method, path, query=query, body=body, content_type=content_type, accept=accept, seconds=seconds
+        )
         try:
             answer = json.loads(response.data) if response.data else {}
         except ValueError:
@@ -179,6 +158,49 @@ class Cluster:
                 hint="try again later",
             )
         raise ApiError(response.status, answer if isinstance(answer, dict) else {})
+
+    def ask_pod(self, namespace: str, pod: str, port: int, path: str, *, seconds: float) -> tuple[int, bytes]:
+        """Status and body of what a pod answers to a GET, through the API server's proxy, whatever it answers. A pod
+        that cannot be reached is answered for by the API server, with 502 or 503."""
+        proxied = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}"
+        response = self._send("GET", proxied, accept="*/*", seconds=seconds)
+        return response.status, response.data
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: str,
+        seconds: float | None,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> urllib3.BaseHTTPResponse:
+        url = f"{self.address}{path}"
+        if query:
+            url += "?" + urlencode({key: value for key, value in query.items() if value})
+        headers = {"Accept": accept, "User-Agent": "tenantry"}
+        # Asked each time: a token from an exec plugin or a projected volume is renewed by this call.
+        settings: Mapping[str, Any] = self._configuration.auth_settings()
+        for setting in settings.values():
+            if setting.get("value"):
+                headers[str(setting["key"])] = str(setting["value"])
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body, separators=(",", ":")).encode()
+        try:
+            return self._pool.request(
+                method,
+                url,
+                body=data,
+                headers=headers,
+                timeout=_TIMEOUT if seconds is None else urllib3.Timeout(total=seconds),
+                retries=_RETRIES if seconds is None else False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unavailable(error) from error
 
     def _discover(self) -> dict[tuple[str, str], Kind]:
         found: dict[tuple[str, str], Kind] = {}

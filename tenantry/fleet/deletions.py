@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from tenantry.engine.storage import make_folder, storage_error, write_atomically
-from tenantry.fleet.operations import Operations
+from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.fleet.operations import Operations, exclusive
 from tenantry.tenancy.deletion import Deletion, Tombstone
-from tenantry.tenancy.errors import Locked, StateCorrupt
+from tenantry.tenancy.errors import StateCorrupt
 from tenantry.tenancy.naming import tenant_of_namespace
 
 __all__ = ["KIND", "Deletions"]
@@ -36,23 +35,9 @@ class Deletions:
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
         """Hold one tenant's deletion. Raises Locked at once when somebody else does."""
-        # Named for the tenant alone: the lock's file carries no incarnation and may stay.
-        lock = FileLock(self._open / f".{name}.lock", timeout=0, mode=0o600)
-        try:
-            make_folder(self._open)
-            lock.acquire()
-        except Timeout:
-            raise Locked(
-                f"another command or the operator is at work on the deletion of {name}",
-                where=name,
-                hint="wait for it; `tenantry tenant delete` then goes on from where it stopped",
-            ) from None
-        except OSError as error:
-            raise storage_error(error, self._open) from error
-        try:
+        hint = "wait for it; `tenantry tenant delete` then goes on from where it stopped"
+        with exclusive(self._folder, name, doing="deletion", hint=hint):
             yield
-        finally:
-            lock.release()
 
     def get(self, name: str) -> Deletion | None:
         """The deletion of the tenant that has this name now."""

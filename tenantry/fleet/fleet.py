@@ -23,6 +23,7 @@ from tenantry.fleet.operations import Operations
 from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
 from tenantry.fleet.provisioner import DEPROVISIONER, ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
+from tenantry.fleet.releases import Releases
 from tenantry.fleet.sameness import check_same_tenant
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
@@ -31,6 +32,7 @@ from tenantry.tenancy.deletion import INCARNATION
 from tenantry.tenancy.errors import (
     Conflict,
     InvalidInput,
+    Locked,
     PolicyViolated,
     Problem,
     TenantryError,
@@ -41,7 +43,7 @@ from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve, wish
-from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, TenantSpec
+from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, Installed, TenantSpec
 
 __all__ = ["Applied", "Fleet", "check_test_environment"]
 
@@ -68,6 +70,7 @@ class Fleet:
         self.folder = folder
         self.registry = Registry(folder / "tenants")
         self.deletions = Deletions(folder)
+        self.releases = Releases(folder)
         self.backend = folder / "state"
         self._in_force: dict[str, tuple[tuple[object, ...], TenantSpec]] = {}
         """By tenant, with what of its record it was decided from."""
@@ -150,6 +153,7 @@ class Fleet:
             taken_hosts=others,
             pinned_release=record.release,
             pinned_template_version=record.template_version,
+            installed=record.installed,
             closed=closed,
         )
         check_same_tenant(file, spec, record)
@@ -190,21 +194,11 @@ class Fleet:
     def _of_record(self, record: Record) -> TenantSpec | None:
         """The spec of a record whose text is what its wish was made of, else None."""
         try:
-            file = parse_tenant(record.manifest, source=record.source)
-            spec = resolve(
-                file,
-                catalogue=self.catalogue,
-                cell=self.cell,
-                incarnation=record.incarnation,
-                managed_by=record.managed_by,
-                today=record.created_at.date(),
-                pinned_release=record.release,
-                pinned_template_version=record.template_version,
-                closed=record.activity == Activity.CLOSED.value,
-            )
+            tenant = parse_tenant(record.manifest, source=record.source).tenant
+            spec = self.spec_of(record)
         except InvalidInput:  # a plan that has disappeared since
             return None
-        return spec if wish(file.tenant, spec) == record.wish else None
+        return spec if wish(tenant, spec) == record.wish else None
 
     def apply(
         self, file: TenantFile, spec: TenantSpec, *, uid: str, wish: str, on_event: OnEvent | None = None
@@ -217,16 +211,62 @@ class Fleet:
             self._refuse_deleted(spec.name)
             self._check_engine(spec)
             new = self.registry.get(spec.name) is None
+            self._check_installed(spec)
             self.registry.claim(self._record(file, spec).model_copy(update={"uid": uid}))
         stack, program = self.stack_of(spec)
         try:
-            result = self.engine.up(stack, program, on_event=on_event)
+            with self.releases.exclusive(spec.name):
+                result = self.engine.up(stack, program, on_event=on_event)
         except PolicyViolated:
             if new:  # nothing was made, so that nothing has to be kept of it
                 self.registry.forget(spec.name)
             raise
         self.registry.finished(spec.name, activity=spec.activity.value, resources=result.resources, wish=wish)
         return result
+
+    # -- releases -----------------------------------------------------------------------------------------
+
+    def spec_of(self, record: Record, installed: Installed | None = None) -> TenantSpec:
+        """The tenant as its record has it, or with another release. A test environment past its last day is still what
+        it was."""
+        return resolve(
+            parse_tenant(record.manifest, source=record.source),
+            catalogue=self.catalogue,
+            cell=self.cell,
+            incarnation=record.incarnation,
+            managed_by=record.managed_by,
+            today=record.created_at.date(),
+            pinned_release=record.release,
+            pinned_template_version=record.template_version,
+            installed=installed or record.installed,
+            closed=record.activity == Activity.CLOSED,
+        )
+
+    def install(self, name: str, installed: Installed, *, on_event: OnEvent | None = None) -> RunResult:
+        """Run the stack of a living tenant at a step of its release; the record says so before the run begins. Call it
+        with the tenant's release held. Raises what stops the run."""
+        with self.registry.exclusive():
+            record = self.record(name)
+            spec = self.spec_of(record, installed)
+            self._check_engine(spec)
+            noted = {
+                "release": installed.release,
+                "template_version": installed.template_version,
+                "hold": installed.hold,
+            }
+            self.registry.claim(record.model_copy(update=noted))
+        stack, program = self.stack_of(spec)
+        result = self.engine.up(stack, program, on_event=on_event)
+        with self.registry.exclusive():
+            self.registry.claim(self.record(name).model_copy(update={"resources": result.resources}))
+        return result
+
+    def installed(self, name: str) -> None:
+        """Note that the last `install` of the tenant reached its goal, and nothing is held back."""
+        record = self.record(name)
+        spec = self.spec_of(record)
+        tenant = parse_tenant(record.manifest, source=record.source).tenant
+        self.registry.finished(name, activity=spec.activity.value, resources=record.resources, wish=wish(tenant, spec))
 
     def operations(self, namespace: str) -> Operations:
         """Journals of long operations on the tenant of a namespace."""
@@ -315,7 +355,7 @@ class Fleet:
         with self.registry.exclusive():
             for _, spec in specs:
                 self._refuse_deleted(spec.name)
-            specs = [(file, self._same_incarnation(file, spec)) for file, spec in specs]
+            specs = [(file, self._as_recorded(file, spec)) for file, spec in specs]
             for _, spec in specs:
                 self._check_engine(spec)
             new = {spec.name for _, spec in specs if self.registry.get(spec.name) is None}
@@ -348,12 +388,22 @@ class Fleet:
                 hint="run this stack by the Pulumi CLI (`pulumi up`): docs/aws.md",
             )
 
-    def _same_incarnation(self, file: TenantFile, spec: TenantSpec) -> TenantSpec:
-        """Resolve again when another driver recorded the tenant since it was resolved."""
+    def _as_recorded(self, file: TenantFile, spec: TenantSpec) -> TenantSpec:
+        """Resolve again when another driver recorded the tenant, or a release of it, since it was resolved."""
         record = self.registry.get(spec.name)
-        if record is None or record.incarnation == spec.incarnation:
+        if record is None or (record.incarnation == spec.incarnation and record.installed == _installed(spec)):
             return spec
         return self._resolve(file, taken=dict(self.registry.taken_hosts()), managed_by=spec.managed_by)
+
+    def _check_installed(self, spec: TenantSpec) -> None:
+        """Refuse a run that would undo a step of a release."""
+        record = self.registry.get(spec.name)
+        if record is not None and record.installed != _installed(spec):
+            raise Locked(
+                f"a release of {spec.name} began meanwhile",
+                where=spec.name,
+                hint=f"`tenantry tenant upgrade {spec.name}` finishes it; then run this again",
+            )
 
     def _up_one(self, spec: TenantSpec, if_changed: bool, on_event: Callable[[str, Event], None] | None) -> Applied:
         stack, program = self.stack_of(spec)
@@ -363,7 +413,9 @@ class Fleet:
                 on_event(spec.name, event)
 
         try:
-            result = self.engine.up(stack, program, if_changed=if_changed, on_event=forward)
+            with self.releases.exclusive(spec.name):
+                self._check_installed(spec)
+                result = self.engine.up(stack, program, if_changed=if_changed, on_event=forward)
         except TenantryError as error:
             return Applied(spec=spec, result=None, error=error)
         if result.changes:
@@ -407,6 +459,8 @@ class Fleet:
             activity=earlier.activity if earlier else spec.activity.value,
             resources=earlier.resources if earlier else 0,
             database_tier=spec.database.tier.value,
+            hold=spec.hold,
+            last_good=earlier.last_good if earlier else None,
         )
 
 
@@ -418,6 +472,10 @@ def check_test_environment(name: str, environment: str) -> None:
             hint="a tenant with customers' data is only ever deprovisioned, with a grace period, a final backup "
             "and a certificate: `tenantry tenant delete`",
         )
+
+
+def _installed(spec: TenantSpec) -> Installed:
+    return Installed(release=spec.workload.release, template_version=spec.workload.template_version, hold=spec.hold)
 
 
 def _brought_back(file: TenantFile, record: Record) -> bool:

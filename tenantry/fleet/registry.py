@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tenantry.engine.storage import storage_error, write_atomically
 from tenantry.tenancy.errors import Conflict, Locked, StateCorrupt
+from tenantry.tenancy.release import Version
+from tenantry.tenancy.spec import Hold, Installed
 
 __all__ = ["Record", "Registry"]
 
@@ -29,6 +31,8 @@ class Record(BaseModel):
     uid: of the Tenant object that it belongs to; None for a tenant without one. wish: what the last successful run was
     asked for (`resolving.wish`); "" where nobody noted it. activity: what of its workload that run left standing.
     resources: how many resources that run left in its stack. database_tier: where its data lies.
+    hold: what a release under way keeps from running. last_good: the version with which a run last reached its goal; a
+    release under way may run another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +55,17 @@ class Record(BaseModel):
     activity: str = "running"
     resources: int = 0
     database_tier: str | None = None
+    hold: Hold = Hold.NONE
+    last_good: Version | None = None
+
+    @property
+    def running(self) -> Version:
+        """What its stack was last made of."""
+        return Version(release=self.release, template_version=self.template_version)
+
+    @property
+    def installed(self) -> Installed:
+        return self.running.at(self.hold)
 
 
 class Registry:
@@ -138,6 +153,7 @@ class Registry:
                     "wish": wish,
                     "activity": activity,
                     "resources": resources,
+                    "last_good": record.running if record.hold is Hold.NONE else record.last_good,
                 }
                 self._write(record.model_copy(update=noted))
 

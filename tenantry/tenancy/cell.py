@@ -58,6 +58,9 @@ class Kubernetes(_Model):
     node."""
     ingress_class: str | None = "nginx"
     ingress_peer: Peer = Peer(namespace="ingress-nginx")
+    api_server_peer: Peer | None = None
+    """From where the API server's connections to pods come, by which a release's smoke checks are asked; None: the
+    network plugin lets them through without a rule."""
     dns_peer: Peer = Peer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})
     cluster_issuer: str | None = None
     storage_class: str | None = None

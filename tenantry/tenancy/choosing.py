@@ -8,10 +8,10 @@ from tenantry.tenancy.document import did_you_mean
 from tenantry.tenancy.findings import Findings
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.plans import EnvironmentClass, Plan
-from tenantry.tenancy.spec import CacheSpec, DatabaseSpec, DatabaseTier, MessagingKind, MessagingSpec, Names
+from tenantry.tenancy.spec import CacheSpec, DatabaseSpec, DatabaseTier, Installed, MessagingKind, MessagingSpec, Names
 from tenantry.tenancy.workload import ReleaseFields
 
-__all__ = ["choose_cache", "choose_database", "choose_entry", "choose_messaging", "choose_release"]
+__all__ = ["choose_cache", "choose_database", "choose_entry", "choose_installed", "choose_messaging", "choose_release"]
 
 
 def choose_entry(
@@ -52,6 +52,31 @@ def choose_release(
         )
         return None
     return releases[wanted]
+
+
+def choose_installed(
+    tenant: Tenant, catalogue: Catalogue, installed: Installed, findings: Findings
+) -> tuple[WorkloadEntry, ReleaseFields] | None:
+    """What a living tenant runs, whatever its file wants next. None: a finding, the catalogue no longer has it."""
+    entry = catalogue.workloads.get(tenant.spec.workload, {}).get(installed.template_version)
+    if entry is None:
+        findings.add(
+            ("spec", "templateVersion"),
+            f"the tenant runs template version {installed.template_version} of {tenant.spec.workload}, which this "
+            "Tenantry's catalogue does not have",
+            hint="install a Tenantry whose catalogue has it, and upgrade the tenant first",
+        )
+        return None
+    for release in entry.workload.spec.releases:
+        if release.name == installed.release:
+            return entry, release
+    findings.add(
+        ("spec", "release"),
+        f"the tenant runs release {installed.release} of {tenant.spec.workload}, which template version "
+        f"{installed.template_version} does not have",
+        hint="install a Tenantry whose catalogue has it, and upgrade the tenant first",
+    )
+    return None
 
 
 def choose_database(

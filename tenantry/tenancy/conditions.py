@@ -31,6 +31,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    RELEASED = "Released"
     SUSPENDED = "Suspended"
     EXPIRING = "Expiring"
     WORKLOAD_SIMULATED = "WorkloadSimulated"
@@ -64,6 +65,12 @@ class Reason(StrEnum):
     DEPENDENCY_UNAVAILABLE = "DependencyUnavailable"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     NOT_STALLED = "NotStalled"
+    RELEASE_FAILED = "ReleaseFailed"
+    # Released
+    RUNS_AS_WANTED = "RunsAsWanted"
+    WAITS_FOR_WINDOW = "WaitsForWindow"
+    RELEASING = "Releasing"
+    GOING_BACK = "GoingBack"
     # Suspended, Expiring
     BY_SPEC = "BySpec"
     EXPIRED = "Expired"

@@ -58,10 +58,14 @@ class Decision:
     look_again_at: datetime | None
 
 
-def decide(claims: Iterable[Claim], now: datetime) -> Decision:
-    """Deciding again after nothing changed gives the same; a claim that is granted is not waited for."""
+def decide(claims: Iterable[Claim], now: datetime, *, under_way: Verb | None = None) -> Decision:
+    """Deciding again after nothing changed gives the same; a claim that is granted is not waited for.
+
+    under_way: what has touched the tenant and not ended: nothing of lower rank may act, not even while that waits.
+    """
     ranks = {verb: rank for rank, verb in enumerate(Verb)}
-    made = sorted(claims, key=lambda one: (ranks[one.verb], one.at))
+    lowest = len(ranks) if under_way is None else ranks[under_way]
+    made = sorted((one for one in claims if ranks[one.verb] <= lowest), key=lambda one: (ranks[one.verb], one.at))
     due = [one for one in made if one.at <= now]
     later = [one.at for one in made if one.at > now]
     if due:

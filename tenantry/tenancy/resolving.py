@@ -23,6 +23,7 @@ from tenantry.tenancy.choosing import (
     choose_cache,
     choose_database,
     choose_entry,
+    choose_installed,
     choose_messaging,
     choose_release,
 )
@@ -52,6 +53,8 @@ from tenantry.tenancy.spec import (
     CacheSpec,
     Configuration,
     DatabaseSpec,
+    Hold,
+    Installed,
     IntegrationSpec,
     LimitSpec,
     MessagingSpec,
@@ -82,12 +85,15 @@ def resolve(
     taken_hosts: Mapping[str, str] | None = None,
     pinned_release: str | None = None,
     pinned_template_version: int | None = None,
+    installed: Installed | None = None,
     closed: bool = False,
 ) -> TenantSpec:
     """Decide everything about a tenant.
 
     taken_hosts: host name → name of the tenant that has it. pinned_release, pinned_template_version: what the tenant
     got when it was made; used where the file names none, so that a newer catalogue changes nobody by itself.
+    installed: what a living tenant's stack was last made of; it counts even where the file names another release,
+    which a release action brings.
     closed: whatever the tenant says, nothing of its workload stands (it has expired).
     Raises InvalidInput with every problem, at its line when `file` is a TenantFile.
     """
@@ -105,6 +111,8 @@ def resolve(
         )
     entry = choose_entry(tenant, catalogue, pinned_template_version, findings)
     release = None if entry is None else choose_release(tenant, entry, pinned_release, findings)
+    if installed is not None:
+        entry, release = choose_installed(tenant, catalogue, installed, findings) or (None, None)
     environment = catalogue.environments[wanted.environment]
     check_placement(wanted.placement, cell, findings)
     hosts = wanted.hosts or (f"{tenant.metadata.name}.{cell.spec.domain}",)
@@ -162,6 +170,7 @@ def resolve(
         environment=wanted.environment,
         managed_by=managed_by,
         activity=Activity.CLOSED if closed else Activity.SUSPENDED if wanted.suspended else Activity.RUNNING,
+        hold=Hold.NONE if installed is None else installed.hold,
         region=cell.spec.region,
         residency=wanted.placement.residency,
         hosts=hosts,
@@ -201,15 +210,15 @@ def fingerprint(spec: TenantSpec) -> str:
 
 
 def wish(tenant: Tenant, spec: TenantSpec) -> str:
-    """SHA-256 of what people decide about a tenant: its spec, the versions that it is pinned to, whether it runs, and
-    the annotation `tenantry.dev/roll`.
+    """SHA-256 of what people decide about a tenant: its spec, the release and template version that it runs, whether it
+    runs, and the annotation `tenantry.dev/roll`. What it wants to run next is not in it: a release brings that.
 
     Unlike `fingerprint` it leaves out what Tenantry adds (the plans' sizes, the catalogue's texts, the cell): a newer
     Tenantry, which knows these differently, runs no tenant again by itself.
     """
     parts = {
         # Without defaults: a field that a newer version adds is in nobody's wish.
-        "spec": tenant.spec.model_dump(mode="json", exclude_defaults=True),
+        "spec": tenant.spec.model_dump(mode="json", exclude_defaults=True, exclude={"release", "template_version"}),
         "incarnation": spec.incarnation,
         "release": spec.workload.release,
         "template": spec.workload.template_version,

@@ -1,7 +1,7 @@
 """The tenant file as JSON Schema (for editors) and as a Kubernetes CRD, and the cloud file as JSON Schema.
 
 `python -m tenantry.tenancy.schema` writes the committed copies anew: tenant_templates/schema/*.json and
-operator/deploy/crd.yaml. A test holds them to the models.
+operator/deploy/*crd.yaml. A test holds them to the models.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tenantry.tenancy.api_rules import IMMUTABLE, RULES
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.model import Tenant
+from tenantry.tenancy.rollout import Rollout
 from tenantry.tenancy.scaling import Basis, Cap
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "json_schema",
     "json_schema_text",
     "main",
+    "rollout_crd",
+    "rollout_crd_text",
 ]
 
 GROUP, VERSION, PLURAL = "tenantry.dev", "v1alpha1", "tenants"
@@ -68,6 +71,11 @@ _STATUS: dict[str, Any] = {
         "namespace": {"type": "string"},
         "release": {"type": "string"},
         "templateVersion": {"type": "integer"},
+        "lastGoodRelease": {"type": "string"},
+        "upgradeHeeded": {
+            "type": "string",
+            "description": "Text of the annotation tenantry.dev/upgrade that was last acted upon.",
+        },
         "hosts": {"type": "array", "items": {"type": "string"}},
         "modules": {
             "type": "array",
@@ -169,6 +177,71 @@ def crd() -> dict[str, Any]:
     }
 
 
+def rollout_crd() -> dict[str, Any]:
+    """The CustomResourceDefinition of Rollout."""
+    schema = Rollout.model_json_schema(by_alias=True)
+    text = {"type": "string"}
+    columns = [
+        ("Release", ".spec.release"),
+        ("Phase", ".status.phase"),
+        ("Ring", ".status.ring"),
+        ("Done", ".status.done"),
+    ]
+    root = {
+        "type": "object",
+        "description": schema["description"],
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": text,
+            "kind": text,
+            "metadata": {"type": "object"},
+            "spec": _structural(schema["properties"]["spec"], schema["$defs"]),
+            "status": {
+                "type": "object",
+                "properties": {
+                    "observedGeneration": {"type": "integer", "format": "int64"},
+                    "phase": text,
+                    "since": {"type": "string", "format": "date-time"},
+                    "ring": text,
+                    "done": text,
+                    "message": text,
+                    "tenants": {"type": "object", "additionalProperties": {"type": "integer"}},
+                    "failures": {"type": "array", "items": text},
+                },
+            },
+        },
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"rollouts.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Cluster",
+            "names": {
+                "plural": "rollouts",
+                "singular": "rollout",
+                "kind": "Rollout",
+                "listKind": "RolloutList",
+                "categories": ["tenantry"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": root},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        *({"name": name, "type": "string", "jsonPath": path} for name, path in columns),
+                        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+                    ],
+                }
+            ],
+        },
+    }
+
+
 _INT_OR_STRING = ["integer", "string"]
 _MOST_ENTRIES = 64
 _KEPT = (
@@ -240,12 +313,21 @@ def cloud_schema_text() -> str:
 
 
 def crd_text() -> str:
+    return _yaml(crd())
+
+
+def rollout_crd_text() -> str:
+    return _yaml(rollout_crd())
+
+
+def _yaml(document: dict[str, Any]) -> str:
     stream = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.width = 110
+    yaml.representer.ignore_aliases = lambda _data: True  # kubectl reads anchors, people stumble over them
     stream.write("# Made by `python -m tenantry.tenancy.schema`.\n")
-    yaml.dump(crd(), stream)
+    yaml.dump(document, stream)
     return stream.getvalue()
 
 
@@ -256,6 +338,7 @@ def main() -> None:
         (root / "schema" / "tenant.schema.json", json_schema_text()),
         (root / "schema" / "cloud.schema.json", cloud_schema_text()),
         (root.parent / "operator" / "deploy" / "crd.yaml", crd_text()),
+        (root.parent / "operator" / "deploy" / "rollout-crd.yaml", rollout_crd_text()),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text, encoding="utf-8")

@@ -18,6 +18,7 @@ from tenantry.tenancy.spec import (
     Probe,
     ScalingSource,
     ScheduledTask,
+    SmokeCheck,
 )
 from tenantry.tenancy.workload import ModuleFields, ProbeFields, SourceFields, Workload
 
@@ -191,6 +192,10 @@ def _sized(
         group=module.group,
         essential_paths=module.essential_paths,
         by_hand=by_hand,
+        smoke=tuple(
+            SmokeCheck(path=fill(one.path, values), status=one.status, text=one.text and fill(one.text, values))
+            for one in module.smoke
+        ),
         sources=() if scaling is None else _sources(scaling.sources, plan, tier),
         raise_after_s=0 if scaling is None else scaling.raise_after_s,
         lower_after_s=300 if scaling is None else scaling.lower_after_s,

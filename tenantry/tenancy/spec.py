@@ -22,6 +22,8 @@ __all__ = [
     "DatabaseTier",
     "DeletionPolicy",
     "Environment",
+    "Hold",
+    "Installed",
     "IntegrationSpec",
     "LimitSpec",
     "MessagingKind",
@@ -35,6 +37,7 @@ __all__ = [
     "ScalingSource",
     "ScalingSpec",
     "ScheduledTask",
+    "SmokeCheck",
     "StorageSpec",
     "TenantSpec",
     "WorkloadSpec",
@@ -56,6 +59,21 @@ class Activity(StrEnum):
     RUNNING = "running"
     SUSPENDED = "suspended"
     CLOSED = "closed"
+
+
+class Hold(StrEnum):
+    """What a release under way keeps from running. Configuration and data stay at each.
+
+    none: nothing. paused: schedules start no run. stopped: besides, nothing of the workload runs and the hosts lead
+    nowhere. migrating: only the tasks that run before the modules. proving: these and the services, not yet reached
+    from outside; no worker takes a message.
+    """
+
+    NONE = "none"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    MIGRATING = "migrating"
+    PROVING = "proving"
 
 
 class DatabaseTier(StrEnum):
@@ -144,6 +162,25 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What a living tenant's stack was last made of. Another release or template version comes by a release action,
+    never by a run of the stack alone."""
+
+    release: str
+    template_version: int
+    hold: Hold = Hold.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeCheck:
+    """A request that a sound service answers: with this status, and with this text in its body (None: any)."""
+
+    path: str
+    status: int
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledTask:
     """One schedule of a scheduled module. `deadline_s` ends a hung run before the next but one is due."""
 
@@ -219,6 +256,8 @@ class ModuleSpec:
     """What of a public module is answered even while the tenant is suspended: unsubscribe links."""
     by_hand: int | None = None
     """So many replicas, whatever is measured; None: they follow its load."""
+    smoke: tuple[SmokeCheck, ...] = ()
+    """What a new release must answer before anybody else is let in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,6 +425,7 @@ class TenantSpec:
     cell: Cell
     scaling: ScalingSpec = ScalingSpec()
     activity: Activity = Activity.RUNNING
+    hold: Hold = Hold.NONE
 
     @property
     def labels(self) -> dict[str, str]:

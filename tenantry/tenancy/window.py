@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import time
+from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cache
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic_core import PydanticCustomError
 
 from tenantry.tenancy.document import did_you_mean
 
-__all__ = ["DAYS", "Window", "check_zone", "parse_window"]
+__all__ = ["DAYS", "Window", "check_zone", "opens_at", "parse_window"]
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
@@ -47,6 +47,22 @@ def parse_window(text: str) -> Window:
         raise _error("the window is empty: it ends when it starts", "leave maintenanceWindow out for any time")
     check_zone(found["zone"])
     return Window(days=tuple(sorted(DAYS.index(day) for day in days)), start=start, end=end, zone=found["zone"])
+
+
+def opens_at(window: Window, now: datetime) -> datetime:
+    """When the window is next open: `now` itself while it is, else its next beginning. In UTC."""
+    zone = ZoneInfo(window.zone)
+    # From yesterday, whose window may reach over midnight, to the same day of next week.
+    first = now.astimezone(zone).date() - timedelta(days=1)
+    for day in (first + timedelta(days=ahead) for ahead in range(10)):
+        if day.weekday() not in window.days:
+            continue
+        last_day = day if window.start < window.end else day + timedelta(days=1)
+        begins = datetime.combine(day, window.start, tzinfo=zone).astimezone(UTC)
+        ends = datetime.combine(last_day, window.end, tzinfo=zone).astimezone(UTC)
+        if now < ends:
+            return max(begins, now.astimezone(UTC))
+    raise AssertionError("a window has at least one day a week")
 
 
 def check_zone(zone: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "ReleaseFields",
     "ScalingFields",
     "SizeFields",
+    "SmokeFields",
     "SourceFields",
     "StorageFields",
     "TaskFields",
@@ -116,6 +117,15 @@ class SourceFields(Fields):
         return self
 
 
+class SmokeFields(Fields):
+    """A request that a sound release answers, made to one of the module's new pods before traffic is let in."""
+
+    path: Annotated[str, Field(pattern=r"^/[^\s#]*$", max_length=500)]
+    status: Annotated[int, Field(ge=100, le=599, strict=True)] = 200
+    text: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Must stand somewhere in the answer's body."""
+
+
 class ScalingFields(Fields):
     """How a module follows its load. Without it: by CPU alone."""
 
@@ -157,6 +167,8 @@ class ModuleFields(Fields):
     stop_grace_s: Positive = 30
     run_before: Flag = False
     scaling: ScalingFields | None = None
+    smoke: tuple[SmokeFields, ...] = ()
+    """Services with a port: what a release is checked by, besides the probes."""
 
     @model_validator(mode="after")
     def _fits_kind(self) -> ModuleFields:
@@ -174,6 +186,8 @@ class ModuleFields(Fields):
             refuse("only a service with a port can be public")
         if self.essential_paths and not self.public:
             refuse("only a public module has essential paths")
+        if self.smoke and (self.kind is not ModuleKind.SERVICE or self.port is None):
+            refuse("only a service with a port has smoke checks")
         if self.run_before and self.kind is not ModuleKind.TASK:
             refuse("runBefore belongs to tasks")
         if self.kind in (ModuleKind.SCHEDULED, ModuleKind.TASK) and any(
@@ -196,6 +210,8 @@ class ReleaseFields(Fields):
     tag: Annotated[str, Field(pattern=r"^[0-9A-Za-z_][0-9A-Za-z._-]{0,127}$")]
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     """When given, the image is exactly this one, whatever the tag says later."""
+    upgrades_from: tuple[str, ...] = ()
+    """Releases from which this one is reached in one step; left out: every earlier one."""
 
 
 class StorageFields(Fields):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tenantry.tenancy.cell import Peer
-from tenantry.tenancy.spec import DatabaseTier, MessagingKind, Reach, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, MessagingKind, Reach, SmokeCheck, TenantSpec
 from tenantry_components.manifest import component_labels
 from tenantry_components.network_rules import network_policies
 from tests.mocks.conftest import TENANTS, own_servers, tenant
@@ -100,3 +100,20 @@ def test_an_address_range_as_a_peer_is_exact(spec: TenantSpec) -> None:
     policies = network_policies(replace(spec, cell=cell))
     assert allowed(policies, own(spec, "web"), End(address="127.0.0.1"), 8200)
     assert not allowed(policies, own(spec, "web"), End(address="127.0.0.2"), 8200)
+
+
+def test_the_api_server_asks_what_has_smoke_checks_where_the_cell_says_from_where(spec: TenantSpec) -> None:
+    modules = tuple(
+        replace(module, smoke=(SmokeCheck(path="/", status=200, text=None),)) if module.name == "web" else module
+        for module in spec.workload.modules
+    )
+    asked = replace(spec, workload=replace(spec.workload, modules=modules))
+    kubernetes = spec.cell.spec.kubernetes.model_copy(update={"api_server_peer": Peer(cidr="10.0.0.1/32")})
+    cell = spec.cell.model_copy(update={"spec": spec.cell.spec.model_copy(update={"kubernetes": kubernetes})})
+    server = End(address="10.0.0.1")
+    assert not allowed(network_policies(asked), server, own(spec, "web"), 80)
+    policies = network_policies(replace(asked, cell=cell))
+    assert allowed(policies, server, own(spec, "web"), 80)
+    assert not allowed(policies, server, own(spec, "web"), 81)
+    assert not allowed(policies, server, own(spec, "mail"), 80)
+    assert not allowed(policies, End(address="10.0.0.2"), own(spec, "web"), 80)

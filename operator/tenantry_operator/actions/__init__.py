@@ -2,6 +2,7 @@
 
 from tenantry_operator.actions.expire import Expire
 from tenantry_operator.actions.provision import Provision
+from tenantry_operator.actions.release import Release
 from tenantry_operator.actions.scale import Scale
 from tenantry_operator.contract import Action
 from tenantry_operator.deprovisioning import Deprovision
@@ -12,4 +13,4 @@ __all__ = ["all_actions"]
 
 def all_actions(sampler: Sampler) -> tuple[Action, ...]:
     """sampler: what measures the tenants' load."""
-    return (Deprovision(), Expire(), Provision(), Scale(sampler))
+    return (Deprovision(), Expire(), Release(), Provision(), Scale(sampler))

@@ -39,6 +39,7 @@ def rendered(cell: Path, *more: str) -> dict[str, dict[str, Any]]:
 
 def test_definition_and_rights_are_written_once() -> None:
     assert (CHART / "crds" / "tenants.yaml").resolve() == DEPLOY / "crd.yaml"
+    assert (CHART / "crds" / "rollouts.yaml").resolve() == DEPLOY / "rollout-crd.yaml"
     assert (CHART / "files" / "rbac.yaml").resolve() == DEPLOY / "rbac.yaml"
 
 

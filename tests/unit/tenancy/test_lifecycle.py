@@ -42,6 +42,13 @@ def test_doing_one_thing_after_the_other_comes_to_an_end(made: list[Claim]) -> N
     assert decision.look_again_at == min((one.at for one in left), default=None)
 
 
+@given(claims, st.sampled_from(Verb))
+def test_what_is_under_way_holds_back_what_ranks_below_it_and_nothing_else(made: list[Claim], verb: Verb) -> None:
+    order = list(Verb)
+    allowed = [one for one in made if order.index(one.verb) <= order.index(verb)]
+    assert decide(made, NOW, under_way=verb) == decide(allowed, NOW)
+
+
 @given(claims)
 def test_the_order_of_the_claims_decides_nothing(made: list[Claim]) -> None:
     assert decide(made, NOW) == decide(list(reversed(made)), NOW)

@@ -11,7 +11,15 @@ import pytest
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.manifest import load_tenant
 from tenantry.tenancy.model import Tenant
-from tenantry.tenancy.schema import cloud_schema_text, crd, crd_text, json_schema, json_schema_text
+from tenantry.tenancy.schema import (
+    cloud_schema_text,
+    crd,
+    crd_text,
+    json_schema,
+    json_schema_text,
+    rollout_crd,
+    rollout_crd_text,
+)
 
 ROOT = Catalogue.root()
 
@@ -20,6 +28,7 @@ def test_the_committed_schemas_agree_with_the_model() -> None:
     assert (ROOT / "schema" / "tenant.schema.json").read_text() == json_schema_text()
     assert (ROOT / "schema" / "cloud.schema.json").read_text() == cloud_schema_text()
     assert (ROOT.parent / "operator" / "deploy" / "crd.yaml").read_text() == crd_text()
+    assert (ROOT.parent / "operator" / "deploy" / "rollout-crd.yaml").read_text() == rollout_crd_text()
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:
@@ -33,9 +42,8 @@ def _nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_the_crd_has_nothing_that_a_structural_schema_forbids() -> None:
-    version = crd()["spec"]["versions"][0]
-    schema = version["schema"]["openAPIV3Schema"]
-    for node in _nodes(schema):
+    schemas = [made["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for made in (crd(), rollout_crd())]
+    for node in _nodes(schemas):
         assert not {"$ref", "$defs", "anyOf", "const", "default", "title"} & set(node) or "properties" not in node
         assert "$ref" not in node
         assert "anyOf" not in node or node.get("x-kubernetes-int-or-string")
