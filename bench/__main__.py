@@ -25,12 +25,15 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.takeover import OPERATIONS, Cost, measure_engines
 from bench.throughput import Throughput, measure_throughput
 from tenantry.engine import EmbeddedEngine
+from tenantry.engine.choosing import EngineKind
 from tenantry.engine.interface import Event, Op, ResourceFinished
 from tenantry.fleet import Fleet, manifests
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.manifest import TenantFile, load_cell, load_tenant, parse_tenant
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve
@@ -57,6 +60,8 @@ class Figures:
     kubectl_again: list[float] = field(default_factory=list)
     side_by_side: dict[str, Throughput] = field(default_factory=dict)
     worker_mib: float = 0.0
+    engines: dict[EngineKind, dict[str, Cost]] = field(default_factory=dict)
+    """Empty where there is no Pulumi CLI."""
 
 
 def main() -> None:
@@ -97,6 +102,11 @@ def measure(platform: LocalPlatform, plan: str, repeat: int, side_by_side: int, 
             files = [_tenant(_example_of(name), f"{name}-{index}") for index in range(side_by_side)]
             figures.side_by_side[name] = measure_throughput(fleet, platform, files, parallel=parallel)
         figures.worker_mib = max(_mib(child) for child in _workers())
+    # The workers have ended, so that what is measured now is not theirs.
+    try:
+        figures.engines = measure_engines(fleet, lambda name: _resolve(fleet, _tenant(template, name)), repeat)
+    except DependencyUnavailable as error:
+        print(f"not measured beside the Pulumi CLI: {error}", file=sys.stderr)
     return figures
 
 
@@ -222,6 +232,10 @@ def _document(figures: Figures) -> dict[str, Any]:
         "side_by_side": {
             name: asdict(one) | {"cpu_seconds": one.cpu_seconds} for name, one in figures.side_by_side.items()
         },
+        "engines": {
+            kind.value: {operation: asdict(cost) for operation, cost in costs.items()}
+            for kind, costs in figures.engines.items()
+        },
         "provision_to_kubectl": medians["provision"] / medians["kubectl_ready"],
         "provision_less_providers_to_kubectl": (medians["provision"] - medians["providers"]) / medians["kubectl_ready"],
         "unchanged_to_kubectl": medians["unchanged"] / medians["kubectl_again"],
@@ -250,6 +264,7 @@ def _print(figures: Figures) -> None:
         ("preview, nothing changed, s", _spread(figures.preview), ""),
         *_throughput_rows(figures.side_by_side),
         ("largest worker, MiB", f"{figures.worker_mib:.0f}", "< 200"),
+        *_engine_rows(figures.engines),
     )
     for row in rows:
         table.add_row(*row)
@@ -267,6 +282,15 @@ def _throughput_rows(found: dict[str, Throughput]) -> Iterator[tuple[str, str, s
         yield "  CPU s a tenant", f"{one.cpu_seconds:.2f}", ""
         for part, seconds in costly:
             yield f"    of which {part}", f"{seconds:.2f}", ""
+
+
+def _engine_rows(found: dict[EngineKind, dict[str, Cost]]) -> Iterator[tuple[str, str, str]]:
+    for operation in OPERATIONS if found else ():
+        embedded, cli = found[EngineKind.EMBEDDED][operation], found[EngineKind.CLI][operation]
+        yield f"{operation} by Embedded, s", _spread(embedded.seconds), ""
+        yield f"{operation} by the Pulumi CLI, s", _spread(cli.seconds), ""
+        yield "  CPU s, Embedded / the CLI", f"{embedded.cpu:.2f} / {cli.cpu:.2f}", ""
+        yield "  CPU of the CLI / of Embedded", f"{cli.cpu / embedded.cpu:.1f}", "≥ 10"
 
 
 if __name__ == "__main__":

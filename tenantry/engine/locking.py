@@ -26,7 +26,7 @@ from tenantry.engine.marking import Marker
 from tenantry.engine.storage import StackFiles, make_folder, storage_error, write_atomically
 from tenantry.tenancy.errors import InvalidInput, Locked
 
-__all__ = ["Holder", "break_lock", "clear_stale", "hold", "holders"]
+__all__ = ["Holder", "break_lock", "clear_stale", "hold", "holders", "refuse_held"]
 
 _CLOCK_S = 5
 """By how much the clocks of a lock file and of the kernel may differ."""
@@ -70,13 +70,13 @@ def hold(files: StackFiles) -> Iterator[None]:
     descriptor = _acquired(files.lock)
     try:
         _clear(files, descriptor)
-        _refuse_held(files)
+        refuse_held(files)
         name = str(uuid4())
         _write_owner(descriptor, files, name)
         lock = files.locks / f"{name}.json"
         write_atomically(lock, json.dumps(_owner()).encode())
         try:
-            _refuse_held(files, but=lock)
+            refuse_held(files, but=lock)
             yield
         finally:
             _remove(lock)
@@ -136,7 +136,8 @@ def _clear(files: StackFiles, descriptor: int) -> tuple[Path, ...]:
     return tuple(stale)
 
 
-def _refuse_held(files: StackFiles, but: Path | None = None) -> None:
+def refuse_held(files: StackFiles, but: Path | None = None) -> None:
+    """Raises Locked while somebody holds the stack by another of Pulumi's lock files than `but`."""
     for one in holders(files):
         if one.path != but:
             raise Locked(

@@ -75,7 +75,6 @@ def _options(resource: DesiredResource) -> dict[str, Any]:
         "retainOnDelete": resource.retain_on_delete or None,
         "deletedWith": resource.deleted_with,
         "additionalSecretOutputs": list(resource.additional_secret_outputs),
-        "aliases": list(resource.aliases),
         "ignoreChanges": list(resource.ignore_changes),
         "replaceOnChanges": list(resource.replace_on_changes),
         "customTimeouts": (

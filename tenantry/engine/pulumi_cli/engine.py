@@ -28,7 +28,7 @@ from tenantry.engine.guarding import guarded
 from tenantry.engine.history import Entry, entry_of, read_history
 from tenantry.engine.interface import Diagnostic, Event, OnEvent, Preview, Program, RunResult, Stack
 from tenantry.engine.keeping import Keeper
-from tenantry.engine.locking import clear_stale
+from tenantry.engine.locking import clear_stale, refuse_held
 from tenantry.engine.marking import Marker
 from tenantry.engine.outputs import shown
 from tenantry.engine.properties import Secret
@@ -238,10 +238,11 @@ class PulumiCli:
         clear_stale(files)
         last = checkpoint.read(files)
         if last is not None and files.journal.exists():
+            refuse_held(files)
             raise Conflict(
                 "a run of the embedded engine was cut short; the CLI cannot know what it began",
                 where=stack.name,
-                hint="let that engine finish it first: the same `up` with --engine embedded",
+                hint="settle it first: `tenantry state recover`",
             )
         key = StackKey(stack=stack, files=files)
         if key.existing(last) is None:

@@ -36,7 +36,10 @@ def killed(stack: Stack, environment: Mapping[str, str], after: int) -> bool:
     """Run the stack's `up` elsewhere and kill it after that many events; whether it had not ended by itself."""
     stack.backend.mkdir()
     run = subprocess.Popen(
-        [sys.executable, "-m", _RUNNER, str(stack.backend), stack.name, str(stack.backend / "sign.txt")],
+        [
+            *(sys.executable, "-m", _RUNNER),
+            *(str(stack.backend), stack.name, json.dumps(dict(program(stack).arguments))),
+        ],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
