@@ -1,0 +1,133 @@
+"""A mistake in a tenant's file, its cell's file, a template or a component is refused by all three ways of running the
+pack, in the same words: the embedded engine, `tenantry policy check`, and Pulumi's own policy server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tenantry.engine import EmbeddedEngine, Stack
+from tenantry.engine.desired import DesiredResource
+from tenantry.engine.evaluating import evaluate
+from tenantry.engine.properties import plain
+from tenantry.fleet import Fleet
+from tenantry.fleet.programs import tenant_program
+from tenantry.tenancy.catalogue import Catalogue
+from tenantry.tenancy.errors import InvalidInput, PolicyViolated
+from tenantry.tenancy.manifest import load_cell, parse_tenant
+from tenantry.tenancy.resolving import resolve
+from tenantry.tenancy.spec import TenantSpec
+from tenantry_policies.view import Resource
+from tests.mocks.test_policies import TEMPLATE_MISTAKES
+from tests.mocks.test_policy_pack import analyze, analyze_stack, pack, said
+
+__all__ = ["pack"]
+
+CELL = Catalogue.root() / "cells" / "example.yaml"
+TENANT = Catalogue.root() / "examples" / "acme-links.yaml"
+WORKLOAD = Path("workloads") / "shlink" / "v1" / "workload.yaml"
+
+MISTAKES = {
+    **{f"template: {name}": ("template", *mistake) for name, mistake in TEMPLATE_MISTAKES.items()},
+    "cell: the broker's management without TLS": (
+        "cell",
+        "managementUrl: https://",
+        "managementUrl: http://",
+        "plain-connection",
+    ),
+    "cell: a bucket without TLS": (
+        "cell",
+        "url: https://s3.eu-central-1.amazonaws.com",
+        "url: http://store.example.org",
+        "backup-not-sealed",
+    ),
+    "cell: a bucket elsewhere": (
+        "cell",
+        "url: https://s3.eu-central-1.",
+        "url: https://s3.us-east-1.",
+        "data-outside-residency",
+    ),
+    "cell: images from elsewhere": (
+        "cell",
+        "spec:\n",
+        "spec:\n  images: {sources: [registry.example.org]}\n",
+        "foreign-image",
+    ),
+}
+
+
+def spec_of(tmp_path: Path, where: str, right: str, wrong: str) -> tuple[TenantSpec, Fleet]:
+    templates = tmp_path / "templates"
+    shutil.copytree(Catalogue.root(), templates)
+    changed = templates / WORKLOAD if where == "template" else templates / "cells" / "example.yaml"
+    text = changed.read_text(encoding="utf-8")
+    assert right in text
+    changed.write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    catalogue, cell = Catalogue.load(templates), load_cell(templates / "cells" / "example.yaml")
+    example = TENANT if where == "template" else Catalogue.root() / "examples" / "globex-bank.yaml"
+    spec = resolve(
+        parse_tenant(example.read_text(encoding="utf-8"), source="tenant.yaml"),
+        catalogue=catalogue,
+        cell=cell,
+        incarnation="a1b2c3d4",
+        today=date(2026, 11, 24),
+    )
+    return spec, Fleet(cell=cell, engine=EmbeddedEngine(), catalogue=catalogue, root=tmp_path / "home")
+
+
+def shown(resources: Iterable[DesiredResource]) -> list[Resource]:
+    """As the CLI shows them to its policy server."""
+    return [
+        Resource(urn=one.urn, type=one.type, name=one.name, inputs=plain(dict(one.inputs)), protect=one.protect)
+        for one in resources
+        if not one.is_logical
+    ]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_refused_by_all_three_ways_in_the_same_words(mistake: str, pack: object, tmp_path: Path) -> None:
+    where, right, wrong, rule = MISTAKES[mistake]
+    spec, fleet = spec_of(tmp_path, where, right, wrong)
+    program = tenant_program(spec)
+    stack = Stack(project="tenantry", name=spec.name, backend=tmp_path, secrets_provider="hashivault://state-x")
+
+    with pytest.raises(PolicyViolated) as caught:
+        EmbeddedEngine().preview(stack, program)
+    embedded = {(one.rule, one.message) for one in caught.value.violations}
+    assert rule in {name for name, _ in embedded}
+
+    checked = {(one.rule, one.message) for one in fleet.judge(spec).refused}
+    assert checked == embedded
+
+    resources = shown(evaluate(stack, program, known_ids={}, emit=print).resources)
+    by_server = [found for one in resources for found in analyze(pack, one)]  # type: ignore[arg-type]
+    by_server += analyze_stack(pack, resources)  # type: ignore[arg-type]
+    assert {(name, said(message)) for name, message in by_server} == embedded
+
+
+@pytest.mark.parametrize(
+    ("line", "change"),
+    [
+        ("residency: eu", lambda text: text.replace("residency: eu", "residency: us")),
+        ("backup", lambda text: text.replace("spec:\n", "spec:\n  backup: {enabled: false}\n", 1)),
+    ],
+    ids=["data elsewhere", "no backup"],
+)
+def test_what_a_tenant_file_could_break_is_refused_before_any_policy_with_its_line(
+    line: str, change: Callable[[str], str]
+) -> None:
+    """The model holds for tenant files what the rules hold for resources, and can say the line."""
+    text = (Catalogue.root() / "examples" / "acme-coffee.yaml").read_text(encoding="utf-8")
+    with pytest.raises(InvalidInput) as caught:
+        resolve(
+            parse_tenant(change(text), source="tenant.yaml"),
+            catalogue=Catalogue.load(),
+            cell=load_cell(CELL),
+            incarnation="a1b2c3d4",
+            today=date(2026, 11, 24),
+        )
+    assert any(line.split(":")[0] in problem.path and problem.line for problem in caught.value.problems)
