@@ -107,7 +107,13 @@ def _without_object(fleet: Fleet, name: str) -> dict[str, Any]:
     """The same in a cell without an operator, from the record and the cluster."""
     shown = fleet.show(name)
     conditions = [
-        {"type": one.type, "status": one.status, "reason": one.reason, "message": one.message}
+        {
+            "type": one.type,
+            "status": one.status,
+            "reason": one.reason,
+            "message": one.message,
+            "observedGeneration": 1,
+        }
         for one in shown.conditions
     ]
     record = shown.record
