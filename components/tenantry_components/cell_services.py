@@ -15,7 +15,7 @@ from tenantry.tenancy.cell import Cell
 from tenantry_components.cell_cluster import REVIEWER, SYSTEM_NAMESPACE
 from tenantry_components.providers.adoption import AdoptedRabbitMq, AdoptedRedis
 from tenantry_components.providers.database_connection import DatabaseConnection
-from tenantry_components.providers.mariadb_server import OBSERVER, PROVISIONER
+from tenantry_components.providers.mariadb_server import COPIER, OBSERVER, PROVISIONER
 from tenantry_components.providers.openbao import DatabaseStaticRole
 from tenantry_components.providers.openbao_cell import Authority, KubernetesAuth, KubernetesAuthRole, Mount, Policy
 from tenantry_components.providers.rds_connection import RdsConnection
@@ -165,6 +165,7 @@ class CellServices(pulumi.ComponentResource):
                 host=database.host,
                 port=database.port,
                 authority=cell.spec.ca_bundle,
+                copied=cell.spec.backups.physical is not None,
                 opts=self._after(database_mount),
             )
         return RdsConnection(
@@ -185,7 +186,10 @@ class CellServices(pulumi.ComponentResource):
     def _adopt(self, cell: Cell, database_mount: pulumi.Resource, authority: pulumi.Resource) -> None:
         openbao, database = cell.spec.openbao, cell.spec.database
         connection = self._connection(cell, database_mount)
-        for name, account in (("provisioner", PROVISIONER), ("observer", OBSERVER)):
+        accounts = [("provisioner", PROVISIONER), ("observer", OBSERVER)]
+        if cell.spec.backups.physical is not None:
+            accounts.append(("copier", COPIER))
+        for name, account in accounts:
             DatabaseStaticRole(
                 name,
                 mount=openbao.database_mount,

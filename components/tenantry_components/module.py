@@ -25,6 +25,7 @@ __all__ = [
     "ingress",
     "job",
     "module_manifests",
+    "own_schedule",
     "scheduled",
     "service",
     "volume_claim",
@@ -190,7 +191,7 @@ def scheduled(
         "kind": "CronJob",
         "metadata": metadata(spec, _short(name, 52), component=component),
         "spec": {
-            "schedule": spread(schedule, offset_minutes(spec.names.namespace, _SPREAD_MINUTES)),
+            "schedule": own_schedule(spec, schedule),
             "timeZone": "Etc/UTC",
             "concurrencyPolicy": "Forbid",
             # Left out otherwise: a closed tenant's schedules are suspended by others.
@@ -209,6 +210,11 @@ def scheduled(
             },
         },
     }
+
+
+def own_schedule(spec: TenantSpec, schedule: str) -> str:
+    """The schedule at the tenant's own minutes."""
+    return spread(schedule, offset_minutes(spec.names.namespace, _SPREAD_MINUTES))
 
 
 def job(spec: TenantSpec, module: ModuleSpec) -> Manifest:

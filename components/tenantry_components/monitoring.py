@@ -125,6 +125,16 @@ def alert_rules(spec: TenantSpec) -> tuple[AlertRule, ...]:
                 summary=f"{spec.name} has no good backup of the last 36 hours",
             )
         )
+        common.append(
+            AlertRule(
+                name="TenantBackupUnproven",
+                # What the operator measures: none came back whole for two weeks, though one is tried each week.
+                expression=f'time() - tenantry_backup_proven_timestamp_seconds{{tenant="{spec.name}"}} > 15 * 86400',
+                for_s=3600,
+                severity="critical",
+                summary=f"No backup of {spec.name} was proven by a restore in the last 15 days",
+            )
+        )
     return (*spec.workload.alerts, *common)
 
 

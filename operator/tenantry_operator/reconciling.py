@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _RESYNC_S = 300.0
 _NOT_READY_S = 10.0
 _TOLD_EVERY_S = 2.0
+_UNHURRIED_S = {Verb.RESTORE: 24 * 3600.0, Verb.BACKUP: 6 * 3600.0}
+"""What moves all of a tenant's data takes as long as there is data, and would begin anew if it were cut off."""
 _random = SystemRandom()
 
 
@@ -172,9 +174,8 @@ class Reconciler:
 
     def _run(self, name: str, action: Action, context: Context) -> Outcome:
         """Act under a deadline, so that a tenant that hangs gives its slot back."""
-        deadline = threading.Timer(
-            self._deadline_s, lambda: context.cancelled.cancel(f"it took longer than {self._deadline_s:.0f} s")
-        )
+        seconds = max(self._deadline_s, _UNHURRIED_S.get(action.verb, 0.0))
+        deadline = threading.Timer(seconds, lambda: context.cancelled.cancel(f"it took longer than {seconds:.0f} s"))
         deadline.daemon = True
         with self._lock:
             self._running[name] = (context.cancelled, action.verb)

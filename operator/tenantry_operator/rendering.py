@@ -55,7 +55,7 @@ def status_of(known: Known, earlier: Mapping[str, Any], now: datetime) -> dict[s
         made=known.made,
         stalled=truth[ConditionType.STALLED.value],
         suspended=truth[ConditionType.SUSPENDED.value],
-        expired=known.activity is Activity.CLOSED,
+        expired=known.activity is Activity.CLOSED and _expired(known),
         deleting=known.deleting or truth.get(ConditionType.DELETING.value, False),
     )
     return {"observedGeneration": known.generation, "phase": phase.value, **known.names, "conditions": listed}
@@ -82,6 +82,8 @@ def _ready(known: Known, before: Sequence[Mapping[str, Any]]) -> Condition:
 
     if not known.made:
         return condition(Status.FALSE, Reason.RUN_UNFINISHED, "no run of its stack has reached its goal yet")
+    if known.activity is Activity.CLOSED and not _expired(known):
+        return condition(Status.FALSE, Reason.RUN_UNFINISHED, "nothing of it runs yet")
     if known.activity is Activity.CLOSED:
         return condition(Status.FALSE, Reason.EXPIRED, "it has expired: nothing runs, the data is kept")
     if known.activity is Activity.SUSPENDED:
@@ -125,8 +127,12 @@ def _suspended(known: Known) -> Condition:
         if closed
         else (Reason.BY_SPEC, "spec.suspended is true: the data is kept, only unsubscribe links are answered")
     )
-    stands = known.activity not in (None, Activity.RUNNING)
+    stands = known.activity is Activity.SUSPENDED or (closed and _expired(known))
     return _condition(ConditionType.SUSPENDED, stands, stopped, (Reason.ACTIVE, "it is not suspended"))
+
+
+def _expired(known: Known) -> bool:
+    return known.expiry.stage in (Stage.EXPIRED, Stage.OVERDUE)
 
 
 def _expiring(known: Known) -> Condition:

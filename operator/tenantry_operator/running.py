@@ -26,6 +26,7 @@ from tenantry.fleet.tenant_objects import LEASE, SYSTEM_NAMESPACE
 from tenantry.tenancy.conversion import TENANT_VERSIONS
 from tenantry_operator import handlers
 from tenantry_operator.actions import all_actions
+from tenantry_operator.backup_metrics import BackupTimes
 from tenantry_operator.converting import Converting
 from tenantry_operator.definition import await_definition
 from tenantry_operator.keeping import Keeping
@@ -114,6 +115,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
     queue = Queue(reconciler.look, slots=settings.slots, sick_slots=max(1, settings.slots // 2))
     reconciler.queue = queue
     metrics.watch(tenants=tenants, queue=queue, lease=lease)
+    metrics.registry.register(BackupTimes(fleet, tenants))
     serving = Serving(
         host=settings.host,
         port=settings.port,

@@ -109,6 +109,11 @@ path "${database_mount}/static-creds/tenantry-observer" {
   capabilities = ["read"]
 }
 
+# The account that copies the database server, to bring one tenant to a moment.
+path "${database_mount}/static-creds/tenantry-copier" {
+  capabilities = ["read"]
+}
+
 path "${kv_mount}/data/cell/rabbitmq" {
   capabilities = ["read"]
 }

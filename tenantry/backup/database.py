@@ -11,11 +11,11 @@ import os
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import pymysql
 import pymysql.connections
@@ -26,14 +26,14 @@ from tenantry.backup.manifest import Content
 from tenantry.backup.portable import PortableDump
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked, RunFailed, TenantryError
 
-__all__ = ["Database", "Login", "Session"]
+__all__ = ["CLIENT", "DUMP", "Database", "Login", "Readable", "Session", "client_options"]
 
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 300
 _PIECE_BYTES = 256 * 1024
 _SESSION_TIMEOUT_S = 7 * 24 * 3600
 """The session that holds the lock is idle while a dump runs."""
-_DUMP = (
+DUMP = (
     "mariadb-dump",
     "--single-transaction",
     "--quick",
@@ -47,7 +47,7 @@ _DUMP = (
     "--max-allowed-packet=1G",
     "--default-character-set=utf8mb4",
 )
-_CLIENT = ("mariadb", "--binary-mode", "--max-allowed-packet=1G", "--default-character-set=utf8mb4")
+CLIENT = ("mariadb", "--binary-mode", "--max-allowed-packet=1G", "--default-character-set=utf8mb4")
 _CONTENT = """
 SELECT CASE TABLE_TYPE WHEN 'VIEW' THEN 'VIEW' WHEN 'SEQUENCE' THEN 'SEQUENCE' ELSE 'TABLE' END, TABLE_NAME
   FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s
@@ -60,6 +60,12 @@ UNION ALL SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_
 class Login:
     username: str
     password: SecretStr
+
+
+class Readable(Protocol):
+    """What a dump is read from; b"" at its end."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Session:
@@ -157,7 +163,7 @@ class Database:
     def dump(self, login: Login, target: Any, *, events: bool) -> Content:
         """Stream a consistent dump into `target`, and say what it holds. Raises RunFailed or DependencyUnavailable when
         it ends badly."""
-        arguments = (*_DUMP, "--events") if events else _DUMP
+        arguments = (*DUMP, "--events") if events else DUMP
         with self._program(arguments, login, (self.schema,), stdout=subprocess.PIPE) as (process, complaints):
             portable = PortableDump(target)
             assert process.stdout is not None
@@ -171,9 +177,9 @@ class Database:
         """What a dump would hold now, read as one point in time and kept nowhere."""
         return self.dump(login, _Nowhere(), events=False)
 
-    def load(self, login: Login, source: IO[bytes]) -> None:
+    def load(self, login: Login, source: Readable) -> None:
         """Run a dump in the schema. Raises RunFailed; the schema then holds a part of it."""
-        with self._program(_CLIENT, login, (self.schema,), stdin=subprocess.PIPE) as (process, complaints):
+        with self._program(CLIENT, login, (self.schema,), stdin=subprocess.PIPE) as (process, complaints):
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # the client has stopped: its own words tell why
                 while piece := source.read(_PIECE_BYTES):
@@ -224,18 +230,10 @@ class Database:
             "user": login.username,
             "password": login.password.get_secret_value(),
         }
-        text = "[client]\nssl\nssl-verify-server-cert\n" + "".join(
-            f"{key}={_option(value)}\n" for key, value in fields.items()
-        )
         if authority is not None:
-            text += f"ssl-ca={_option(str(authority))}\n"
-        handle = os.memfd_create("defaults")
-        try:
-            os.fchmod(handle, 0o600)  # the client ignores a file that others may write
-            os.write(handle, text.encode())
+            fields["ssl-ca"] = str(authority)
+        with client_options(fields, "ssl", "ssl-verify-server-cert") as handle:
             yield handle
-        finally:
-            os.close(handle)
 
     def _connect(self, login: Login) -> pymysql.connections.Connection[Any]:
         try:
@@ -282,6 +280,19 @@ class Database:
         if isinstance(error, pymysql.OperationalError | pymysql.InterfaceError):
             return DependencyUnavailable(f"the database server is out of reach (error {code})", where=self.name)
         return Conflict(f"the database server refuses a statement (error {code})", where=self.name)
+
+
+@contextmanager
+def client_options(fields: Mapping[str, str], *flags: str) -> Iterator[int]:
+    """A file descriptor of an option file for the client programs, in memory, mode 0600: `/proc/self/fd/<it>`."""
+    lines = ["[client]", *flags, *(f"{key}={_option(value)}" for key, value in fields.items())]
+    handle = os.memfd_create("options")
+    try:
+        os.fchmod(handle, 0o600)  # the client ignores a file that others may write
+        os.write(handle, "".join(f"{line}\n" for line in lines).encode())
+        yield handle
+    finally:
+        os.close(handle)
 
 
 class _Nowhere:

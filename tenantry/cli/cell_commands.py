@@ -38,13 +38,39 @@ def up(
         say(f"cell {fleet.cell.metadata.name}: {len(result.changes)} changes in {result.seconds:.1f} s")
 
 
+@app.command("physical-backup")
+def physical_backup(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
+    """Copy the whole database server, as the base from which a tenant is brought to any later moment. Run it daily, on
+    the server's machine; copies older than the cell keeps them are removed."""
+    from tenantry.recovery.physical import PhysicalBackups
+
+    with open_fleet(cell, local) as fleet:
+        backups = PhysicalBackups(fleet.cell)
+        taken = backups.take()
+        removed = backups.prune(datetime.now(UTC))
+    if as_json:
+        print_json(
+            {
+                "takenAt": taken.taken_at.isoformat(),
+                "folder": str(taken.folder),
+                "removed": [one.taken_at.isoformat() for one in removed],
+            }
+        )
+    else:
+        say(f"tenants can be brought to any moment from {taken.taken_at:%Y-%m-%d %H:%M:%S UTC} on")
+        say(f"  {taken.folder}; {len(removed)} old ones removed")
+
+
 @app.command("age-out")
 def age_out(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
-    """Remove kept backups of deleted tenants whose days, as their certificates say, are over. Run it daily."""
+    """Remove what is kept of deleted tenants once its days, as their certificates say, are over. Run it daily."""
     from tenantry.deprovisioning import age_out as remove
+    from tenantry.recovery.physical import PhysicalBackups
 
     with open_fleet(cell, local) as fleet:
         removed = remove(fleet, datetime.now(UTC))
+        if fleet.cell.spec.backups.physical is not None:
+            PhysicalBackups(fleet.cell).prune(datetime.now(UTC))
     if as_json:
         print_json({"removed": [{"tenant": one.name, "incarnation": one.incarnation} for one in removed]})
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tenantry.cli import deletion_commands, release_commands, status_commands, tables
+from tenantry.cli import backup_commands, deletion_commands, release_commands, status_commands, tables
 from tenantry.cli.declaring import declare, objects_of
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns, LiveTenants
@@ -22,6 +22,7 @@ from tenantry.cli.opening import (
     cell_to_check_against,
     open_fleet,
 )
+from tenantry.cli.origins import begin
 from tenantry.cli.reporting import (
     JsonOption,
     exit_code_of,
@@ -126,6 +127,8 @@ def up(
                 list(zip(found, specs, strict=True)), parallel=parallel, if_changed=if_changed, on_event=live
             )
         failed = [one for one in applied if one.error is not None]
+        if not failed:
+            begin(fleet, found, progress=(lambda _line: None) if as_json else say)
         if as_json:
             documents = [tables.applied_document(one) for one in applied]
             print_json({"engine": fleet.engine.name, "tenants": documents})
@@ -270,6 +273,7 @@ def destroy(
 
 
 deletion_commands.register(app)
+backup_commands.register(app)
 status_commands.register(app)
 release_commands.register(app)
 

@@ -16,12 +16,12 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tenantry.deprovisioning.certificate import publish, sign
-from tenantry.deprovisioning.closing import close_workload, reopen_workload, replicas_of, schedules_of, still_open
 from tenantry.deprovisioning.erasing import STEPS, Erasing
 from tenantry.deprovisioning.saving import final_backup
 from tenantry.deprovisioning.surveying import keys_of, survey
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet, Record
+from tenantry.fleet.closing import close_workload, reopen_workload, replicas_of, schedules_of, still_open
 from tenantry.fleet.deletions import KIND
 from tenantry.inventory import Inventory, Kept, Subject, search
 from tenantry.openbao import OpenBaoServer

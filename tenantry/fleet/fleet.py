@@ -45,7 +45,10 @@ from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve, wish
 from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, Installed, TenantSpec
 
-__all__ = ["Applied", "Fleet", "check_test_environment"]
+__all__ = ["ORIGIN", "Applied", "Fleet", "check_test_environment"]
+
+ORIGIN = "origin"
+"""Kind of the journal of a tenant that begins from another's backup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,8 @@ class Fleet:
     ) -> TenantSpec:
         self._refuse_deleted(file.tenant.metadata.name)
         record = self.registry.get(file.tenant.metadata.name)
+        # Nothing may run on a schema that another tenant's backup is still to be brought into.
+        closed = closed or self._awaits_origin(file, record)
         others = {host: owner for host, owner in taken.items() if owner != file.tenant.metadata.name}
         if record is None:
             return resolve(
@@ -158,6 +163,17 @@ class Fleet:
         )
         check_same_tenant(file, spec, record)
         return spec
+
+    def _awaits_origin(self, file: TenantFile, record: Record | None) -> bool:
+        """Whether the tenant begins from a backup that has not been brought in yet."""
+        if file.tenant.spec.origin is None:
+            return False
+        if record is None:
+            return True
+        journal = self.operations(record.namespace).get(ORIGIN)
+        brought = journal is not None and bool(journal.get("ended_at")) and not journal.get("problem")
+        # A tenant that has run may be given an origin afterwards: that means nothing any more.
+        return not brought and record.activity == Activity.CLOSED
 
     def admit(self, file: TenantFile, *, uid: str, managed_by: str, closed: bool = False) -> TenantSpec:
         """Decide everything about the tenant of a Tenant object; nothing is written.

@@ -40,4 +40,10 @@ def check_same_tenant(file: TenantFile, spec: TenantSpec, record: Record) -> Non
             f"the data lies on tier {record.database_tier}; this would begin anew on tier {tier}",
             hint=f"write database: {{tier: {record.database_tier}}}, or {_MOVE}",
         )
+    if after.origin is not None and before.origin is None:
+        findings.add(
+            ("spec", "origin"),
+            "a tenant that is there cannot begin from a backup",
+            hint=f"bring one back into it with `tenantry tenant restore {spec.name}`, or make a new tenant",
+        )
     findings.raise_any(f"tenant {spec.name} cannot be changed like this")

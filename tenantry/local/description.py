@@ -25,6 +25,7 @@ from tenantry.tenancy.cell import (
     Metadata,
     OpenBao,
     Peer,
+    Physical,
 )
 
 __all__ = ["describe", "render"]
@@ -53,9 +54,17 @@ def describe(site: Site, *, simulated: bool, operated: bool = False) -> Cell:
             ),
             egress=Egress(host="egress.tenantry-egress.svc", peer=Peer(namespace="tenantry-egress")),
             operator=operated,
-            backups=Backups(kind="folder", url=str(site.layout.backups)),
-            # The platform makes no snapshots and no copies of its own; MariaDB keeps its binary logs for a week.
-            copies=Copies(openbao_snapshot_days=0, physical_backup_days=0, state_history_days=0, binary_log_days=7),
+            backups=Backups(
+                kind="folder",
+                url=str(site.layout.backups),
+                physical=Physical(
+                    folder=str(site.layout.part("mariadb-copies")),
+                    options=str(site.layout.part("mariadb") / "my.cnf"),
+                ),
+            ),
+            # The platform makes no snapshots of its own; MariaDB keeps its binary logs for a week, and older physical
+            # backups could not be brought on.
+            copies=Copies(openbao_snapshot_days=0, physical_backup_days=7, state_history_days=0, binary_log_days=7),
             **({} if site.node is None else {"images": _images()}),
             ca_bundle=site.authority.pem,
         ),

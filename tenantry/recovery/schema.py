@@ -1,48 +1,39 @@
 """One tenant's schema replaced as a whole: loaded beside it, proved, and swapped in by one statement.
 
-`RENAME TABLE` moves all tables of both schemas or none, also when the server dies in it, and a marker moves with them
-that says so afterwards. Views and triggers cannot move between schemas: they are made again, by the tenant's account,
-which thereby owns them. Every method may be repeated after a kill at any moment.
+`RENAME TABLE` moves all tables of both schemas or none, also when the server dies in it. A marker that names the backup
+is made once the scratch schema is proved, and moves with the tables: nothing else is ever swapped in. Views and
+triggers cannot move between schemas: they are made again, by the tenant's account, which thereby owns them. Every
+method may be repeated after a kill at any moment.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pymysql
 from pymysql.constants import ER
 
-from tenantry.backup.database import Database, Login
+from tenantry.backup.database import Database, Login, Readable
 from tenantry.backup.database import Session as TenantSession
 from tenantry.backup.envelope import opened
 from tenantry.backup.manifest import Content, Manifest
 from tenantry.backup.surroundings import Surroundings
-from tenantry.tenancy.errors import Conflict, RunFailed
+from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed
+from tenantry.tenancy.recovery import Definition
 from tenantry.tenancy.spec import TenantSpec
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
-from tenantry_components.providers.mariadb_server import MariaDbServer, Session, escape_pattern, quote, server
+from tenantry_components.providers.mariadb_server import DROP_S, MariaDbServer, Session, escape_pattern, quote, server
 
-__all__ = ["SCRATCH_SUFFIXES", "Definition", "SchemaRestore", "database_server_of"]
+__all__ = ["SCRATCH_SUFFIXES", "SchemaRestore", "Stopped", "database_server_of"]
 
-LOADED, BEFORE = "_restore", "_before"
-SCRATCH_SUFFIXES = (LOADED, BEFORE)
+LOADED, BEFORE, PROOF = "_restore", "_before", "_proof"
+SCRATCH_SUFFIXES = (LOADED, BEFORE, PROOF)
 """Of the schema's name. No tenant's schema can end like this: an incarnation has no underscore before it twice."""
-_MARKER = "tenantry_swapped"
+_MARKER = "tenantry_restored"
 _DEFINER = re.compile(r"^CREATE\s+(.*?)DEFINER=(?:`(?:[^`]|``)*`@`(?:[^`]|``)*`|\S+)\s", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
-    """A view or a trigger as a statement that may be repeated. sql_mode: None for a view."""
-
-    name: str
-    statement: str
-    sql_mode: str | None
-    collation: str
-    """Of the connection that made it; its text is ours, in utf8mb4."""
 
 
 def database_server_of(spec: TenantSpec) -> MariaDbServer:
@@ -53,18 +44,37 @@ def database_server_of(spec: TenantSpec) -> MariaDbServer:
         port=spec.database.port,
         database_mount=openbao.database_mount,
         kv_mount=openbao.kv_mount,
+        patience_s=DROP_S,
     )
 
 
-class SchemaRestore:
-    """around: the tenant's. provisioner: the server, with the right to make and drop schemas beside the tenant's."""
+class Stopped(DependencyUnavailable):
+    """The work was asked to stop; the next call goes on with it."""
 
-    def __init__(self, around: Surroundings, provisioner: MariaDbServer) -> None:
+    code = "Stopped"
+
+
+class SchemaRestore:
+    """around: the tenant's. provisioner: the server, with the right to make and drop schemas beside the tenant's.
+    proof: only to prove a backup, in a schema that is never swapped in. stopping: asked all the time while rows go in;
+    when it says so, Stopped is raised."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        provisioner: MariaDbServer,
+        *,
+        proof: bool = False,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._around = around
         self._server = provisioner
+        self._stopping = stopping
+        self._proof = proof
         self._live = around.database.schema
-        self._loaded = self._live + LOADED
+        self._loaded = self._live + (PROOF if proof else LOADED)
         self._before = self._live + BEFORE
+        self._ours = (self._loaded,) if proof else (self._loaded, self._before)
 
     @property
     def scratch(self) -> Database:
@@ -73,16 +83,17 @@ class SchemaRestore:
 
     @contextmanager
     def locked(self) -> Iterator[tuple[TenantSession, Login]]:
-        """Hold the schema against every backup and restore. Raises Locked at once."""
-        with self._around.database.session() as (session, login):
+        """Hold the schema against every backup and restore, or against another proof. Raises Locked at once."""
+        held = self.scratch if self._proof else self._around.database
+        with held.session() as (session, login):
             session.lock()
             yield session, login
 
-    def clean(self) -> None:
-        """Drop both scratch schemas and the rights on them; absent is success."""
+    def clean(self, *, before: bool = True) -> None:
+        """Drop the scratch schemas and the rights on them; absent is success. before: also the tables of before."""
         username = self._around.database.login().username
         with self._server.session() as provisioner:
-            for name in (self._loaded, self._before):
+            for name in self._ours if before else self._ours[:1]:
                 _revoke(provisioner, name, username)
                 provisioner.execute(f"DROP DATABASE IF EXISTS {quote(name)}")
 
@@ -98,10 +109,9 @@ class SchemaRestore:
             if not rows:
                 raise Conflict("the tenant has no schema", where=self._around.database.name)
             charset, collation = rows[0]
-            for name in (self._loaded, self._before):
-                provisioner.execute(
-                    f"CREATE DATABASE IF NOT EXISTS {quote(name)} CHARACTER SET {charset} COLLATE {collation}"
-                )
+            provisioner.execute(
+                f"CREATE DATABASE IF NOT EXISTS {quote(self._loaded)} CHARACTER SET {charset} COLLATE {collation}"
+            )
             pattern = quote(escape_pattern(self._loaded))
             privileges = ", ".join(TENANT_PRIVILEGES)
             provisioner.execute(f"GRANT {privileges} ON {pattern}.* TO {_account(username)}")
@@ -110,21 +120,28 @@ class SchemaRestore:
         """Fill an empty scratch schema and prove it against the manifest. origin: whose backup it is, when it is
         another tenant's. Raises RunFailed when the rows are not those that were dumped."""
         source = origin or self._around
+        (part,) = (one for one in manifest.parts if one.kind == "database")
+        with opened(manifest, part, store=source.store, openbao=source.openbao) as plain:
+            return self.fill(plain, identifier=manifest.id, expected=lambda: manifest.content)
+
+    def fill(self, dump: Readable, *, identifier: str, expected: Callable[[], Content | None]) -> Content:
+        """`load` from any dump. expected: asked once the dump is read to its end; None: nothing is known."""
         self.clean()
         self.make()
-        (part,) = (one for one in manifest.parts if one.kind == "database")
-        with (
-            self.scratch.session() as (_, login),
-            opened(manifest, part, store=source.store, openbao=source.openbao) as plain,
-        ):
-            self.scratch.load(login, plain)
+        with self.scratch.session() as (_, login):
+            self.scratch.load(login, _Stoppable(dump, self._stopping))
             found = self.scratch.content(login)
-        if manifest.content is not None and (differences := manifest.content.differences(found)):
+        wanted = expected()
+        if wanted is not None and (differences := wanted.differences(found)):
             more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
             raise RunFailed(
-                f"backup {manifest.id} did not come back as it was taken: {'; '.join(differences[:3])}{more}",
+                f"{identifier} did not come back as it was taken: {'; '.join(differences[:3])}{more}",
                 where=self.scratch.name,
                 hint="the tenant's own schema is untouched; restore another backup, and look at the server's log",
+            )
+        with self._server.session() as provisioner:
+            provisioner.execute(
+                f"CREATE TABLE {quote(self._loaded)}.{quote(_MARKER)} (id INT) COMMENT = %s", (identifier,)
             )
         return found
 
@@ -134,18 +151,34 @@ class SchemaRestore:
             session.execute(f"USE {quote(self._loaded)}")
             return tuple(_definitions(session, self._loaded))
 
-    @property
-    def swapped(self) -> bool:
-        """Whether `swap` has happened since the scratch schemas were made."""
-        with self._server.session() as provisioner:
-            return _MARKER in _tables(provisioner, self._before)
+    def loaded(self, identifier: str) -> bool:
+        """Whether this backup stands in the scratch schema, whole and proved."""
+        return self._marked(self._loaded) == identifier
 
-    def swap(self) -> None:
-        """The scratch schema's tables become the tenant's, and the tenant's become those of the schema before."""
-        if self.swapped:
-            return
+    def swapped(self, identifier: str) -> bool:
+        """Whether this backup has been swapped in since the scratch schema was made."""
+        return self._marked(self._before) == identifier
+
+    def _marked(self, schema: str) -> str | None:
         with self._server.session() as provisioner:
-            provisioner.execute(f"CREATE TABLE IF NOT EXISTS {quote(self._loaded)}.{quote(_MARKER)} (id INT)")
+            rows = provisioner.execute(
+                "SELECT TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+                (schema, _MARKER),
+            )
+        return str(rows[0][0]) if rows else None
+
+    def swap(self, identifier: str) -> None:
+        """The scratch schema's tables become the tenant's, and the tenant's become those of the schema before. Raises
+        Conflict when it is not this backup that is loaded."""
+        if self.swapped(identifier):
+            return
+        if not self.loaded(identifier):
+            raise Conflict(
+                f"{identifier} is not what the scratch schema holds", where=self.scratch.name, hint="restore it again"
+            )
+        with self._server.session() as provisioner:
+            provisioner.execute(f"DROP DATABASE IF EXISTS {quote(self._before)}")
+            provisioner.execute(f"CREATE DATABASE {quote(self._before)}")
             for schema in (self._live, self._loaded):
                 _drop_what_stays(provisioner, schema)
             moves = [(self._live, name, self._before) for name in _tables(provisioner, self._live)]
@@ -172,6 +205,17 @@ class SchemaRestore:
                         hint="all rows are there; what they refer to was not in the backup",
                     )
                 left = refused
+
+
+class _Stoppable:
+    def __init__(self, source: Readable, stopping: Callable[[], bool]) -> None:
+        self._source = source
+        self._stopping = stopping
+
+    def read(self, size: int, /) -> bytes:
+        if self._stopping():
+            raise Stopped("stopped while rows were brought back; the next attempt begins anew")
+        return self._source.read(size)
 
 
 def _define(session: TenantSession, one: Definition) -> bool:

@@ -57,7 +57,7 @@ def put_back(spec: TenantSpec, identifier: str) -> None:
         with schema.locked():
             schema.load(manifest)
             definitions = schema.definitions()
-            schema.swap()
+            schema.swap(identifier)
             schema.define(definitions)
             schema.clean()
 

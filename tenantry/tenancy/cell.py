@@ -28,6 +28,7 @@ __all__ = [
     "Monitoring",
     "OpenBao",
     "Peer",
+    "Physical",
 ]
 
 
@@ -112,12 +113,24 @@ class Egress(_Model):
     peer: Peer
 
 
+class Physical(_Model):
+    """Physical backups of the shared database server, from which one tenant's schema is brought to any moment. They are
+    taken and read on the machine that the server runs on, where mariadb-backup is installed."""
+
+    folder: str
+    """Absolute path; encrypted like the server's own files. Scratch servers stand in it, while they are needed."""
+    options: str
+    """The server's own option file: where its data is, and how its keys are found."""
+
+
 class Backups(_Model):
     """Where backups go: an S3-compatible bucket, or a folder of the machine that takes them (local platform)."""
 
     kind: Literal["s3", "folder"] = "s3"
     url: str
     """`https://host/bucket` for s3, an absolute path for folder."""
+    physical: Physical | None = None
+    """None: no tenant can be brought to a moment between two backups."""
 
 
 class Copies(_Model):

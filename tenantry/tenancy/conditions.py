@@ -38,6 +38,7 @@ class ConditionType(StrEnum):
     SCALING_LIMITED = "ScalingLimited"
     DRIFTED = "Drifted"
     BACKED_UP = "BackedUp"
+    RESTORED = "Restored"
     DELETING = "Deleting"
     KEYS_DESTROYED = "KeysDestroyed"
     UNRECOVERABLE = "Unrecoverable"
@@ -82,6 +83,16 @@ class Reason(StrEnum):
     REAL_NODES = "RealNodes"
     # ScalingLimited
     HELD_BY_CAP = "HeldByCap"
+    # BackedUp
+    BACKUP_KEPT = "BackupKept"
+    BACKUP_OVERDUE = "BackupOverdue"
+    BACKUP_UNPROVEN = "BackupUnproven"
+    NO_BACKUP_YET = "NoBackupYet"
+    BACKUPS_OFF = "BackupsOff"
+    # Restored
+    RESTORED = "Restored"
+    RESTORING = "Restoring"
+    RESTORE_GIVEN_UP = "RestoreGivenUp"
     # Deleting
     GRACE_PERIOD = "GracePeriod"
     ERASING = "Erasing"

@@ -15,8 +15,10 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from tenantry.tenancy.campaigns import never_comes
+from tenantry.tenancy.errors import InvalidInput
 from tenantry.tenancy.naming import NAME_LENGTH, NAME_PATTERN
 from tenantry.tenancy.quantity import Cpu, Mebibytes
+from tenantry.tenancy.recovery import parse_goal
 from tenantry.tenancy.spec import DatabaseTier, DeletionPolicy, Environment
 from tenantry.tenancy.window import check_zone, parse_window
 
@@ -28,6 +30,7 @@ __all__ = [
     "Limits",
     "Metadata",
     "ModuleOverride",
+    "Origin",
     "Placement",
     "Replicas",
     "Retention",
@@ -223,6 +226,23 @@ class Retention(Fields):
     """Days after which events of inactive contacts are cleaned up."""
 
 
+def _goal(value: str) -> str:
+    try:
+        parse_goal(value)
+    except InvalidInput as error:
+        raise PydanticCustomError("backup", "{message}", {"message": error.message, "hint": error.hint}) from None
+    return value
+
+
+class Origin(Fields):
+    """Another tenant of the same cell whose backup this one begins from, with the secrets of its application."""
+
+    tenant: TenantName
+    """That tenant's name; it has to be there until this one runs."""
+    backup: Annotated[str, AfterValidator(_goal)] = "latest"
+    """Which: latest, a backup's id, or a moment such as 2026-11-26T01:02:03Z where the cell can go there."""
+
+
 class Backup(Fields):
     """Scheduled backups, encrypted with the tenant's own key."""
 
@@ -339,6 +359,8 @@ class TenantFields(Fields):
     """Days between the wish to delete and the deletion; at least the environment's minimum."""
     backup: Backup = Backup()
     """Scheduled backups."""
+    origin: Origin | None = None
+    """Data that a new tenant begins with; of no meaning afterwards."""
     scaling: Scaling = Scaling()
     """Campaigns and idle times."""
     suspended: Flag = False

@@ -24,7 +24,7 @@ from tenantry.openbao import openbao
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 from tenantry_components.providers.bootstrap import Bootstrap, discard_bootstrap, missing_login, read_bootstrap
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
-from tenantry_components.providers.mariadb_server import OBSERVER, PROVISIONER, connect, mariadb_problem
+from tenantry_components.providers.mariadb_server import COPIER, OBSERVER, PROVISIONER, connect, mariadb_problem
 from tenantry_components.providers.provider import Inputs, UpsertProvider
 
 __all__ = ["DatabaseConnection", "observer_statements", "provisioner_statements"]
@@ -58,6 +58,17 @@ def observer_statements() -> tuple[str, ...]:
         f"ALTER USER {account} {terms}",
         f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}",
         f"GRANT SELECT ON `t\\_%`.* TO {account}",
+    )
+
+
+def copier_statements() -> tuple[str, ...]:
+    """What makes and corrects the account that copies the server: it reads files and logs, no table by SQL."""
+    account = f"'{COPIER}'@'%'"
+    return (
+        f"CREATE USER IF NOT EXISTS {account} IDENTIFIED VIA mysql_native_password USING 'invalid' REQUIRE SSL",
+        f"ALTER USER {account} REQUIRE SSL",
+        f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}",
+        f"GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, REPLICATION SLAVE ON *.* TO {account}",
     )
 
 
@@ -172,7 +183,8 @@ class DatabaseConnection(Resource, module="tenantry", name="DatabaseConnection")
     """A MariaDB server under OpenBao's rule, with its provisioner account. Deleting the resource leaves it so.
 
     mount, connection: the database engine and the server's name in it. host, port: the server, as OpenBao and we
-    reach it. authority: PEM that signed its certificate, "" for the system's trust store.
+    reach it. authority: PEM that signed its certificate, "" for the system's trust store. copied: whether it gets the
+    account for physical backups.
     """
 
     mount: pulumi.Output[str]
@@ -189,6 +201,7 @@ class DatabaseConnection(Resource, module="tenantry", name="DatabaseConnection")
         host: str,
         port: int,
         authority: str,
+        copied: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         props = {
@@ -198,6 +211,6 @@ class DatabaseConnection(Resource, module="tenantry", name="DatabaseConnection")
             "port": port,
             "authority": authority,
             # An input, so that a new version's privileges are a difference and get applied.
-            "provisioner": list(_PROVISIONER_STATEMENTS),
+            "provisioner": [*_PROVISIONER_STATEMENTS, *(copier_statements() if copied else ())],
         }
         super().__init__(DatabaseConnectionProvider(), resource_name, props, opts)

@@ -25,6 +25,7 @@ from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed, 
 from tenantry_components.providers.credential import Login, authority
 
 __all__ = [
+    "COPIER",
     "DROP_S",
     "OBSERVER",
     "PROVISIONER",
@@ -40,6 +41,8 @@ __all__ = [
 PROVISIONER = "tenantry-provisioner"
 OBSERVER = "tenantry-observer"
 """Reads tenants' schemas on the shared server, and can change nothing: what waits there decides how modules scale."""
+COPIER = "tenantry-copier"
+"""Copies the whole server and reads its binary log, for physical backups and what is brought back from them."""
 _CONNECT_TIMEOUT_S = 5
 _PATIENCE_S = 30
 """A server that hangs accepts connections, by its kernel, and never answers. Most statements of ours are small."""

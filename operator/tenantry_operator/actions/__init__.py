@@ -1,8 +1,10 @@
 """What the operator can do for a tenant: one module an action. A new one is added to the list here."""
 
+from tenantry_operator.actions.backup import Backup
 from tenantry_operator.actions.expire import Expire
 from tenantry_operator.actions.provision import Provision
 from tenantry_operator.actions.release import Release
+from tenantry_operator.actions.restore import Restore
 from tenantry_operator.actions.scale import Scale
 from tenantry_operator.contract import Action
 from tenantry_operator.deprovisioning import Deprovision
@@ -13,4 +15,4 @@ __all__ = ["all_actions"]
 
 def all_actions(sampler: Sampler) -> tuple[Action, ...]:
     """sampler: what measures the tenants' load."""
-    return (Deprovision(), Expire(), Release(), Provision(), Scale(sampler))
+    return (Deprovision(), Expire(), Restore(), Release(), Provision(), Scale(sampler), Backup())

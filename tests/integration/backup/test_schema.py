@@ -18,9 +18,9 @@ from tenantry.backup.settings import Settings
 from tenantry.backup.surroundings import Surroundings, surroundings
 from tenantry.backup.taking import take
 from tenantry.recovery.schema import SchemaRestore
-from tenantry.tenancy.errors import Locked, RunFailed
+from tenantry.tenancy.errors import Conflict, Locked, RunFailed
 from tenantry_components.providers.database_connection import provisioner_statements
-from tenantry_components.providers.mariadb_server import MariaDbServer
+from tenantry_components.providers.mariadb_server import MariaDbServer, server
 from tests.integration.backup.conftest import Tenant
 
 STEPS = ("make", "load", "definitions", "swap", "define", "clean")
@@ -44,7 +44,7 @@ def provisioner(
     )
     monkeypatch.setenv("VAULT_ADDR", openbao.url)
     monkeypatch.setenv("VAULT_TOKEN", openbao.token)
-    return MariaDbServer(host="127.0.0.1", port=port, database_mount="database", kv_mount="kv", role=role)
+    return server(host="127.0.0.1", port=port, database_mount="database", kv_mount="kv", role=role)
 
 
 @pytest.fixture
@@ -84,12 +84,10 @@ def state(tenant: Tenant) -> dict[str, Any]:
 
 
 def scratch_left(tenant: Tenant) -> tuple[Any, ...]:
-    name = tenant.schema.replace("_", "\\\\_")
-    return (
-        tenant.sql(f"SHOW DATABASES LIKE '{name}\\\\_%before'")
-        + tenant.sql(f"SHOW DATABASES LIKE '{name}\\\\_restore'")
-        + tenant.sql(f"SELECT Db FROM mysql.db WHERE User = '{tenant.name}' AND Db LIKE '%restore'")
-    )
+    """Schemas beside the tenant's, and rights on them."""
+    schemas = [row for row in tenant.sql("SHOW DATABASES") if row[0].startswith(f"{tenant.schema}_")]
+    grants = tenant.sql(f"SELECT Db FROM mysql.db WHERE User = '{tenant.name}'")
+    return tuple(one for one in (*schemas, *grants) if one[0].replace("\\", "") not in (tenant.schema, tenant.spare))
 
 
 class Cut(Exception):
@@ -103,6 +101,8 @@ def bring_back(schema: SchemaRestore, manifest: Manifest, *, cut_after: str | No
             schema.load(manifest)
         elif step == "definitions":
             definitions = schema.definitions()
+        elif step == "swap":
+            schema.swap(manifest.id)
         elif step == "define":
             schema.define(definitions)
         else:
@@ -142,8 +142,8 @@ def test_a_schema_is_old_or_restored_wherever_it_was_cut_off(
         old, new = (
             {name: found for name, found in one["tables"].items() if "view" not in name} for one in (before, wanted)
         )
-        assert rows == (new if schema.swapped else old)
-        if not schema.swapped:
+        assert rows == (new if schema.swapped(manifest.id) else old)
+        if not schema.swapped(manifest.id):
             assert state(tenant) == before
     bring_back(schema, manifest)
     assert state(tenant) == wanted
@@ -169,6 +169,28 @@ def test_rows_that_do_not_come_back_as_dumped_leave_the_schema_alone(
     with pytest.raises(RunFailed, match="2 rows instead of 3"):
         schema.load(damaged)
     assert state(tenant) == before
+    schema.clean()
+    assert scratch_left(tenant) == ()
+
+
+def test_nothing_is_swapped_in_that_is_not_proved(
+    tenant: Tenant, around: Surroundings, provisioner: MariaDbServer
+) -> None:
+    fill(tenant)
+    before = state(tenant)
+    manifest, _ = take(around)
+    schema = SchemaRestore(around, provisioner)
+    schema.make()
+    with pytest.raises(Conflict, match="is not what the scratch schema holds"):
+        schema.swap(manifest.id)
+    schema.load(manifest)
+    proof = SchemaRestore(around, provisioner, proof=True)
+    assert proof.load(manifest) == manifest.content
+    assert schema.loaded(manifest.id)
+    with pytest.raises(Conflict):
+        schema.swap("20260101T000000Z-00000000")
+    assert state(tenant) == before
+    proof.clean()
     schema.clean()
     assert scratch_left(tenant) == ()
 

@@ -16,9 +16,9 @@ from tenantry.backup.settings import Settings
 from tenantry.backup.surroundings import surroundings
 from tenantry.deprovisioning import Certificate, Deprovisioning, age_out, check_certificate
 from tenantry.deprovisioning.certificate import public_keys
-from tenantry.deprovisioning.closing import replicas_of, schedules_of
 from tenantry.engine.interface import Op
 from tenantry.fleet import Fleet
+from tenantry.fleet.closing import replicas_of, schedules_of
 from tenantry.tenancy.deletion import Step
 from tenantry.tenancy.errors import Conflict, InvalidInput, StateCorrupt
 from tenantry.tenancy.manifest import parse_tenant

@@ -1,6 +1,6 @@
-"""The grace period: the tenant's ingress is closed and its workload at zero; whatever holds data is left alone.
+"""A tenant's workload at zero, for its grace period (with its ingress closed) or for a restore; data is left alone.
 
-Own database and cache servers (StatefulSets) go on: they hold data, and the final backup reads it.
+Own database and cache servers (StatefulSets) go on: they hold data, and backups read it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from typing import Any
 from tenantry.engine.cluster import ApiError, Cluster, Kind, connect
 from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
 
-__all__ = ["close_workload", "reopen_workload", "replicas_of", "schedules_of", "still_open"]
+__all__ = [
+    "close_workload",
+    "reopen_workload",
+    "replicas_of",
+    "schedules_of",
+    "still_open",
+    "still_running",
+    "stop_workload",
+]
 
 _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": "tenantry-deprovisioning"}
@@ -36,10 +44,16 @@ def schedules_of(namespace: str) -> tuple[str, ...]:
 
 
 def close_workload(namespace: str) -> None:
-    """Delete the Ingresses, stop the schedules and their running Jobs, scale every Deployment to zero."""
+    """Delete the Ingresses, and stop the rest."""
     cluster = connect({})
     for kind, one in _all(cluster, namespace, ("networking.k8s.io/v1", "Ingress")):
         _delete(cluster, kind, one)
+    stop_workload(namespace)
+
+
+def stop_workload(namespace: str) -> None:
+    """Stop the schedules and their running Jobs, scale every Deployment to zero."""
+    cluster = connect({})
     _suspend(namespace, schedules_of(namespace), suspended=True)
     for kind, one in _all(cluster, namespace, ("batch/v1", "Job")):
         scheduled = any(owner["kind"] == "CronJob" for owner in one["metadata"].get("ownerReferences") or ())
@@ -49,8 +63,8 @@ def close_workload(namespace: str) -> None:
 
 
 def reopen_workload(namespace: str, *, replicas: Mapping[str, int], schedules: Sequence[str]) -> None:
-    """Undo `close_workload`, but for the Ingresses, which the stack makes again. The stack sends neither replicas nor
-    whether a schedule is suspended, so nobody else would."""
+    """Undo `stop_workload`, and `close_workload` but for the Ingresses, which the stack makes again. The stack sends
+    neither replicas nor whether a schedule is suspended, so nobody else would."""
     _suspend(namespace, schedules, suspended=False)
     _scale(namespace, replicas)
 
@@ -59,6 +73,12 @@ def still_open(namespace: str) -> tuple[str, ...]:
     """What still runs or answers; a pod may take its time to stop. Reads only."""
     cluster = connect({})
     found = [f"ingress {one['metadata']['name']}" for _, one in _all(cluster, namespace, _INGRESS)]
+    return (*found, *still_running(namespace))
+
+
+def still_running(namespace: str) -> tuple[str, ...]:
+    """What still runs of what `stop_workload` stops. Reads only."""
+    cluster, found = connect({}), []
     for _, one in _all(cluster, namespace, ("apps/v1", "Deployment")):
         running = (one.get("status") or {}).get("replicas", 0)
         if running or one["spec"].get("replicas", 1):

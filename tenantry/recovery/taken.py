@@ -1,0 +1,82 @@
+"""One backup taken now: by the tenant's own Job where nodes are real, since only a pod of it can read its volumes, else
+by this process as the tenant, without volumes, which hold nothing where no pod runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tenantry.backup.catalogue import catalogue
+from tenantry.backup.manifest import Manifest
+from tenantry.backup.store import Store, store_at
+from tenantry.backup.taking import take
+from tenantry.engine.cluster import ApiError, connect
+from tenantry.recovery.identity import as_tenant
+from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
+from tenantry.tenancy.spec import TenantSpec
+from tenantry_components.backup import backup_manifests
+
+__all__ = ["newest", "store_of", "take_now"]
+
+
+def store_of(spec: TenantSpec) -> Store:
+    """The tenant's backups, as this process reaches them."""
+    backups = spec.cell.spec.backups
+    return store_at(backups.url, kind=backups.kind, prefix=spec.names.backup_prefix)
+
+
+def newest(store: Store, since: datetime | None = None) -> Manifest | None:
+    """The last whole backup, of those that were begun at or after this moment."""
+    found = [one for one in catalogue(store).whole if since is None or one.started_at >= since]
+    return found[-1] if found else None
+
+
+def take_now(spec: TenantSpec, *, job: str) -> Manifest:
+    """job: name of the Job on real nodes. Raises DependencyUnavailable while it cannot be taken or the Job runs: call
+    again. A Job that failed is replaced by the next call."""
+    if spec.cell.spec.kubernetes.simulated_nodes:
+        with as_tenant(spec) as around:
+            manifest, _ = take(around)
+        return manifest
+    return _by_job(spec, job)
+
+
+def _by_job(spec: TenantSpec, name: str) -> Manifest:
+    namespace = spec.names.namespace
+    where, path = f"{namespace}/{name}", f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    cluster = connect({})
+    job = cluster.get(f"{path}/{name}")
+    if job is None:
+        try:
+            cluster.request("POST", path, body=_job(spec, name))
+        except ApiError as error:
+            raise RunFailed(f"the API server refuses the backup's Job ({error.status})", where=where) from None
+        raise DependencyUnavailable("the backup has begun", where=where)
+    status = job.get("status") or {}
+    if not status.get("failed") and not status.get("succeeded"):
+        raise DependencyUnavailable("the backup is under way", where=where)
+    began = datetime.fromisoformat(str(job["metadata"]["creationTimestamp"]))
+    manifest = newest(store_of(spec), began) if status.get("succeeded") else None
+    cluster.request("DELETE", f"{path}/{name}", query={"propagationPolicy": "Background"})
+    if manifest is None:
+        raise DependencyUnavailable(
+            "the backup failed and will be tried again",
+            where=where,
+            hint=f"the events tell why: kubectl -n {namespace} get events",
+        )
+    return manifest
+
+
+def _job(spec: TenantSpec, name: str) -> dict[str, Any]:
+    _, cron = backup_manifests(spec)
+    template = cron["spec"]["jobTemplate"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": spec.names.namespace,
+            "labels": (template.get("metadata") or {}).get("labels") or spec.labels,
+        },
+        "spec": template["spec"],
+    }
