@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -40,6 +40,26 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+        self.drift_seconds = Histogram(
+            "tenantry_drift_pass_seconds",
+            "Time that a look at the whole cell for drift took.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.drift_failures = Counter(
+            "tenantry_drift_pass_failures", "Looks for drift that could not be ended.", registry=self.registry
+        )
+        self.drift_suspected = Gauge(
+            "tenantry_drift_suspected", "Tenants that the last look found perhaps changed.", registry=self.registry
+        )
+        self.drift_found = Counter(
+            "tenantry_drift_found",
+            "What was found changed behind tenants' backs.",
+            ["what", "kind"],
+            registry=self.registry,
+        )
+        self.drift_mended = Counter("tenantry_drift_mended", "What was put back as recorded.", registry=self.registry)
 
     def watch(self, *, tenants: Tenants, queue: Queue, lease: Lease) -> None:
         self.registry.register(_Now(tenants, queue, lease))

@@ -19,6 +19,7 @@ import kopf
 import psutil
 from pythonjsonlogger.json import JsonFormatter
 
+from tenantry.drift import Survey
 from tenantry.engine.cluster import Cluster, connect
 from tenantry.fleet import Fleet
 from tenantry.fleet.gauges import Gauges
@@ -26,9 +27,11 @@ from tenantry.fleet.tenant_objects import LEASE, SYSTEM_NAMESPACE
 from tenantry.tenancy.conversion import TENANT_VERSIONS
 from tenantry_operator import handlers
 from tenantry_operator.actions import all_actions
+from tenantry_operator.actions.drift import KIND
 from tenantry_operator.backup_metrics import BackupTimes
 from tenantry_operator.converting import Converting
 from tenantry_operator.definition import await_definition
+from tenantry_operator.drifting import DriftWatch, Suspicions
 from tenantry_operator.keeping import Keeping
 from tenantry_operator.lease import DURATION_S, GIVE_UP_S, Lease
 from tenantry_operator.metrics import Metrics
@@ -49,13 +52,15 @@ _END_S = 45.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """slots: tenants worked on at the same time. deadline_s: of one attempt. sample_s: between two readings of what
-    waits for a tenant that has work. namespace: of the Lease."""
+    waits for a tenant that has work. drift_s: between two looks at the cell for drift, 0 for none. namespace: of the
+    Lease."""
 
     host: str = "127.0.0.1"
     port: int = 8470
     slots: int = 8
     deadline_s: float = 900.0
     sample_s: float = 15.0
+    drift_s: float = 900.0
     webhook_port: int | None = None
     webhook_folder: Path | None = None
     namespace: str = SYSTEM_NAMESPACE
@@ -100,11 +105,12 @@ def run(fleet: Fleet, settings: Settings) -> int:
 
     keeping = Keeping(fleet, on_lost=start_anew)
     lease = Lease(kubernetes, namespace=settings.namespace, name=settings.lease, on_lost=lose)
+    suspicions = Suspicions()
     reconciler = Reconciler(
         fleet=fleet,
         kubernetes=kubernetes,
         tenants=tenants,
-        actions=all_actions(sampler),
+        actions=all_actions(sampler=sampler, suspicions=suspicions, metrics=metrics),
         metrics=metrics,
         fenced=lambda: lease.held,
         deadline_s=settings.deadline_s,
@@ -114,6 +120,14 @@ def run(fleet: Fleet, settings: Settings) -> int:
     )
     queue = Queue(reconciler.look, slots=settings.slots, sick_slots=max(1, settings.slots // 2))
     reconciler.queue = queue
+    drift = DriftWatch(
+        Survey(fleet, kubernetes),
+        suspicions,
+        interval_s=settings.drift_s,
+        wake=queue.add,
+        open_cases=lambda: fleet.with_journal(KIND),
+        metrics=metrics,
+    )
     metrics.watch(tenants=tenants, queue=queue, lease=lease)
     metrics.registry.register(BackupTimes(fleet, tenants))
     serving = Serving(
@@ -140,6 +154,8 @@ def run(fleet: Fleet, settings: Settings) -> int:
             sampler.start(queue.add)
             keeping.start()
             rollouts.start()
+            if settings.drift_s > 0:
+                drift.start()
             # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
             watch = threading.Thread(target=_watch, args=(kubernetes, reconciler, stop), name="watch", daemon=True)
             watch.start()
@@ -152,6 +168,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
         sampler.stop()
         keeping.stop()
         rollouts.stop()
+        drift.stop()
         queue.stop()
         reconciler.cancel_all("the operator stops")
         if not queue.join(_END_S):

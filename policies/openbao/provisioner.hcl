@@ -64,7 +64,16 @@ path "${kv_mount}/subkeys/tenants/*" {
 }
 
 path "${kv_mount}/metadata/tenants/*" {
-  capabilities = ["delete", "list"]
+  capabilities = ["delete", "list", "scan"]
+}
+
+# Names alone, to see what was deleted behind a tenant's back without asking for each.
+path "${kv_mount}/metadata/tenants/" {
+  capabilities = ["list", "scan"]
+}
+
+path "${transit_mount}/keys/" {
+  capabilities = ["list"]
 }
 
 # Tenants' entries for the egress proxy: hashes of those logins, and the hosts that they open.
@@ -79,6 +88,11 @@ path "${kv_mount}/metadata/cell/egress/*" {
 # Tenants' database accounts.
 path "${database_mount}/static-roles/t-*" {
   capabilities = ["create", "update", "read", "delete"]
+}
+
+# An account that was dropped and made again has no password until OpenBao sets one.
+path "${database_mount}/rotate-role/t-*" {
+  capabilities = ["update"]
 }
 
 # A server of a tenant's own.

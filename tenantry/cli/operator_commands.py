@@ -44,6 +44,9 @@ def run(
     webhook_folder: Annotated[
         Path | None, typer.Option("--webhook-tls", help="Folder with its tls.crt and tls.key.")
     ] = None,
+    drift_minutes: Annotated[
+        int, typer.Option("--drift-minutes", min=0, help="Minutes between two looks for drift; 0: none.")
+    ] = 15,
 ) -> None:
     """Watch the Tenant objects of a cell and make each what its object says, until a signal.
 
@@ -68,6 +71,7 @@ def run(
             sample_s=sample_s,
             webhook_port=webhook_port,
             webhook_folder=webhook_folder,
+            drift_s=drift_minutes * 60,
         )
         code = run_operator(fleet, settings)
     raise typer.Exit(code)

@@ -13,7 +13,6 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tenantry.backup.store import store_at
-from tenantry.deprovisioning.surveying import database_server
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
@@ -29,6 +28,7 @@ from tenantry.tenancy.spec import DeletionPolicy, Names
 from tenantry_components.providers import rabbitmq_server
 from tenantry_components.providers.egress_entry import ENTRIES
 from tenantry_components.providers.mariadb import AccountProvider, SchemaProvider
+from tenantry_components.providers.mariadb_server import shared_server
 from tenantry_components.providers.openbao import DatabaseStaticRoleProvider, TransitKeyProvider
 from tenantry_components.providers.redis_acl import CacheUserProvider
 
@@ -88,7 +88,7 @@ def _database(work: Erasing) -> None:
     schemas = (work.names.schema, *(work.names.schema + suffix for suffix in SCRATCH_SUFFIXES))
     for schema in schemas:
         SchemaProvider().delete("", {**place, "schema": schema})
-    with database_server(work.fleet).session() as session:
+    with shared_server(work.fleet.cell).session() as session:
         left = session.execute(
             "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN %s "
             "UNION ALL SELECT User FROM mysql.global_priv WHERE User IN (%s, %s)",

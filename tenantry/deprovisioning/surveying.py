@@ -12,7 +12,7 @@ from tenantry.fleet.programs import tenant_stack
 from tenantry.openbao import openbao
 from tenantry.tenancy.deletion import Deletion, DestroyedKey
 from tenantry.tenancy.naming import names
-from tenantry_components.providers import mariadb_server
+from tenantry_components.providers.mariadb_server import shared_server
 
 __all__ = ["keys_of", "survey"]
 
@@ -55,7 +55,7 @@ def keys_of(fleet: Fleet, deletion: Deletion) -> tuple[DestroyedKey, ...]:
 
 def _schema(fleet: Fleet, schema: str) -> dict[str, Any]:
     """The schema on the shared server; a server of the tenant's own goes with its volume and has no numbers here."""
-    server = database_server(fleet)
+    server = shared_server(fleet.cell)
     with server.session() as session:
         (row,) = session.execute(
             "SELECT COUNT(*), COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0), "
@@ -65,14 +65,6 @@ def _schema(fleet: Fleet, schema: str) -> dict[str, Any]:
         )
     tables, size, present = (int(value) for value in row)
     return {"schema": schema if present else None, "tables": tables, "bytes": size}
-
-
-def database_server(fleet: Fleet) -> mariadb_server.MariaDbServer:
-    """The cell's shared server, as the provisioner."""
-    database, keys = fleet.cell.spec.database, fleet.cell.spec.openbao
-    return mariadb_server.server(
-        host=database.host, port=database.port, database_mount=keys.database_mount, kv_mount=keys.kv_mount
-    )
 
 
 def _when(made: object) -> str:

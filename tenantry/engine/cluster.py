@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,18 +110,20 @@ class Cluster:
 
     def list(self, kind: Kind, namespace: str | None, *, selector: str = "") -> list[dict[str, Any]]:
         """All objects of a kind in a namespace (that a label selector picks), each with its apiVersion and kind."""
-        found: list[dict[str, Any]] = []
+        return [*self.walk(kind, namespace, selector=selector)]
+
+    def walk(self, kind: Kind, namespace: str | None, *, selector: str = "") -> Iterator[dict[str, Any]]:
+        """The same one page at a time, for more objects than should be in memory together. namespace: None for all."""
         token = ""
         while True:
-            page = self.request(
-                "GET", kind.path(namespace), query={"limit": "500", "continue": token, "labelSelector": selector}
-            )
+            query = {"limit": "500", "continue": token, "labelSelector": selector}
+            page = self.request("GET", kind.path(namespace), query=query)
             for item in page["items"]:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.kind
-                found.append(item)
+                yield item
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
-                return found
+                return
 
     def request(
         self,

@@ -76,6 +76,13 @@ class EmbeddedEngine:
     def refresh(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult:
         return self._result(Request(operation="refresh", stack=stack), on_event)
 
+    def drift(self, stack: Stack) -> Preview:
+        preview: Preview = self._run(Request(operation="drift", stack=stack), None)
+        return preview
+
+    def mend(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult:
+        return self._result(Request(operation="mend", stack=stack), on_event)
+
     def destroy(self, stack: Stack, *, lift_protection: bool = False, on_event: OnEvent | None = None) -> RunResult:
         request = Request(operation="destroy", stack=stack, lift_protection=lift_protection)
         return self._result(request, on_event)

@@ -183,6 +183,17 @@ class Engine(Protocol):
 
     def refresh(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult: ...
 
+    def drift(self, stack: Stack) -> Preview:
+        """What lives otherwise than the last finished run recorded it: gone (create), changed (update), left over
+        (delete), made by others (read). Runs no program and changes nothing; of an object only the fields that the
+        stack sends count. Effect data loss: what is gone held data or keys."""
+        ...
+
+    def mend(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult:
+        """Put what `drift` finds back as it was recorded, without running the program. Left as they are: what others
+        made, and what is lost with its data (an empty one in its place would look sound)."""
+        ...
+
     def destroy(self, stack: Stack, *, lift_protection: bool = False, on_event: OnEvent | None = None) -> RunResult:
         """lift_protection: also what is protected or retained; for a caller that may (test environments)."""
         ...

@@ -60,10 +60,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """upserts: every wanted resource, in registration order, `same` included. deletes: by wave."""
+    """upserts: every wanted resource, in registration order, `same` included. deletes: by wave. strangers: objects
+    that others put where the stack's own stand; they are told of and left alone."""
 
     upserts: tuple[Step, ...] = ()
     deletes: tuple[Step, ...] = ()
+    strangers: tuple[Change, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -57,8 +57,13 @@ class Planner:
         kept = set(references.values())
         remover = Remover(reach=self.reach, dynamic=self.dynamic, live=live)
         deletes = [step for one in gone if (step := remover.delete(one, kept)) is not None]
-        deletes += remover.leftovers(kept | claimed, upserts)
-        return Plan(upserts=in_waves(upserts), deletes=deletes_in_waves(deletes))
+        leftovers = remover.leftovers(kept | claimed, upserts)
+        known = kept | claimed | {step.reference for step in leftovers if step.reference is not None}
+        return Plan(
+            upserts=in_waves(upserts),
+            deletes=deletes_in_waves([*deletes, *leftovers]),
+            strangers=remover.strangers(known, upserts),
+        )
 
     def plan_destroy(self, *, lift_protection: bool) -> Plan:
         """Everything recorded goes, and whatever else of this stack still lives in its own namespaces."""

@@ -19,6 +19,10 @@ from tenantry.tenancy.errors import Conflict
 
 __all__ = ["Remover"]
 
+_OPENS = frozenset({"Ingress", "NetworkPolicy", "Role", "RoleBinding"})
+_PASSING = frozenset({"Job", "Pod"})
+"""Work that comes and goes, of the operator's own too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remover:
@@ -70,7 +74,7 @@ class Remover:
 
     def leftovers(self, known: set[Reference], steps: Iterable[Step]) -> list[Step]:
         """Objects of this very tenant and incarnation, made by this engine, that neither program nor state knows."""
-        identities = {identity_of(plain(dict(step.inputs))) for step in steps if step.reference is not None}
+        identities = _identities(steps)
         found = []
         for reference, one in self.live.items():
             if reference in known or not is_stray(one, identities):
@@ -95,3 +99,38 @@ class Remover:
                 )
             )
         return found
+
+    def strangers(self, known: set[Reference], steps: Iterable[Step]) -> tuple[Change, ...]:
+        """Objects that carry the identity of the stack's own without having been made by this engine, and whatever
+        opens its namespaces. Nobody but who made them knows what they are for."""
+        steps = tuple(steps)
+        identities = _identities(steps)
+        own = {
+            step.reference.name for step in steps if step.reference is not None and step.reference.kind == "Namespace"
+        }
+        found = []
+        for reference, one in self.live.items():
+            opens = reference.kind in _OPENS and reference.namespace in own
+            if (
+                reference in known
+                or reference.kind in _PASSING
+                or one["metadata"].get("ownerReferences")
+                or not (opens or identity_of(one) in identities)
+            ):
+                continue
+            type_ = f"kubernetes:{reference.api_version}:{reference.kind}"
+            found.append(
+                Change(
+                    urn=urn.make(stack="", project="", parent=None, type_=type_, name=reference.name),
+                    type=type_,
+                    name=reference.name,
+                    op=Op.READ,
+                    reason="somebody else made it",
+                )
+            )
+        return tuple(found)
+
+
+def _identities(steps: Iterable[Step]) -> set[tuple[str, str] | None]:
+    found = {identity_of(plain(dict(step.inputs))) for step in steps if step.reference is not None}
+    return found - {None}

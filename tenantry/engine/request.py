@@ -44,7 +44,9 @@ def execute(request: Request, emit: Callable[[Event], None], stop: threading.Eve
     if request.operation == "recover":
         return run.recover(lock=request.lock)
     simple: dict[str, Callable[[], Any]] = {
+        "drift": run.drift,
         "export": run.export,
+        "mend": run.mend,
         "outputs": run.outputs,
         "refresh": run.refresh,
         "remove": run.remove,

@@ -25,6 +25,7 @@ from tenantry.engine.guarding import guarded
 from tenantry.engine.history import write_history
 from tenantry.engine.interface import (
     Change,
+    Effect,
     Event,
     Op,
     Preview,
@@ -41,6 +42,7 @@ from tenantry.engine.plan import Plan
 from tenantry.engine.planning import Planner
 from tenantry.engine.reach import Reach
 from tenantry.engine.recording import Record
+from tenantry.engine.remembering import remembered, with_losses, without_losses
 from tenantry.engine.renaming import renamed
 from tenantry.engine.sealing import Sealer, delete_key
 from tenantry.engine.settling import refreshed, settled
@@ -134,6 +136,29 @@ class Run:
             states, changes = refreshed(planner.reach, self._dynamic, sealer, last.resources, threads)
             return self._settle(last, states, changes, sealer)
 
+    def drift(self) -> Preview:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            last = checkpoint.read(self._files)
+            sealer = self._existing_sealer(last)
+            if last is None or sealer is None:
+                return Preview(changes=(), resources=0, seconds=time.time() - self._started, worst=Effect.NONE)
+            _planner, plan, desired = self._remembered(sealer, last, threads)
+            return Preview(
+                changes=(*plan.changes, *plan.strangers),
+                resources=len(desired.resources),
+                seconds=time.time() - self._started,
+                worst=plan.worst,
+            )
+
+    def mend(self) -> RunResult:
+        with hold(self._files), ThreadPoolExecutor(_THREADS) as threads:
+            last = checkpoint.read(self._files)
+            sealer = self._existing_sealer(last)
+            if last is None or sealer is None:
+                return self._result((), {}, {})
+            planner, plan, desired = self._remembered(sealer, last, threads)
+            return self._converge("update", planner, without_losses(plan), desired, sealer, last, threads)
+
     def recover(self, *, lock: str = "") -> RunResult:
         """lock: of somebody else's dead run, to be broken first."""
         if lock:
@@ -212,6 +237,17 @@ class Run:
         with self._timed("judge"):
             return guarded(desired, program.policies, where=self._stack.name, emit=self._emit)
 
+    def _remembered(
+        self, sealer: Sealer, last: Checkpoint, threads: ThreadPoolExecutor
+    ) -> tuple[Planner, Plan, Desired]:
+        recorded = self._recorded(last)
+        if any(one.pending for one in recorded.values()):
+            raise self._unfinished()
+        desired = remembered(recorded, sealer)
+        planner = self._planner(recorded, sealer, threads)
+        with self._timed("plan"):
+            return planner, with_losses(planner.plan(desired), self._dynamic), desired
+
     def _planner(self, recorded: Mapping[str, Recorded], sealer: Sealer | None, threads: ThreadPoolExecutor) -> Planner:
         reach = Reach(recorded=recorded, sealer=sealer, threads=threads)
         return Planner(reach=reach, dynamic=self._dynamic, threads=threads)
@@ -289,11 +325,14 @@ class Run:
 
     def _refuse_unfinished(self, last: Checkpoint) -> None:
         if last.pending or self._journal.read():
-            raise Conflict(
-                "a run of this stack was cut short",
-                where=self._stack.name,
-                hint="finish it first: run the same `up` again",
-            )
+            raise self._unfinished()
+
+    def _unfinished(self) -> Conflict:
+        return Conflict(
+            "a run of this stack was cut short",
+            where=self._stack.name,
+            hint="finish it first: run the same `up` again",
+        )
 
     def _result(self, changes: tuple[Change, ...], counts: Mapping[Op, int], outputs: Mapping[str, Any]) -> RunResult:
         return RunResult(

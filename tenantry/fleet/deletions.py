@@ -48,6 +48,11 @@ class Deletions:
     def all(self) -> tuple[Deletion, ...]:
         return tuple(_read(path, Deletion) for path in self._journals())
 
+    def names(self) -> frozenset[str]:
+        """Whose deletion is under way, by the folders' names: a damaged journal is its own tenant's trouble alone."""
+        found = (tenant_of_namespace(path.parent.name) for path in self._journals())
+        return frozenset(whose[0] for whose in found if whose is not None)
+
     def _journals(self) -> list[Path]:
         return sorted(self._open.glob(f"*/{KIND}.json"))
 

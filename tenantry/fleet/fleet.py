@@ -17,6 +17,7 @@ from typing import Any
 from tenantry.engine import EmbeddedEngine
 from tenantry.engine.interface import Engine, Event, OnEvent, Preview, Program, RunResult, Stack
 from tenantry.fleet.deletions import Deletions
+from tenantry.fleet.drifted import findings_of
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
 from tenantry.fleet.operations import Operations
@@ -29,6 +30,7 @@ from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.deletion import INCARNATION
+from tenantry.tenancy.drift import Finding
 from tenantry.tenancy.errors import (
     Conflict,
     InvalidInput,
@@ -288,6 +290,11 @@ class Fleet:
         """Journals of long operations on the tenant of a namespace."""
         return Operations(self.folder, namespace)
 
+    def with_journal(self, kind: str) -> tuple[str, ...]:
+        """Names of the living tenants that have a journal of this kind."""
+        records = self.registry.all()
+        return tuple(one.name for one in records if self.operations(one.namespace).get(kind) is not None)
+
     def _refuse_deleted(self, name: str) -> None:
         deletion = self.deletions.get(name)
         if deletion is not None and deletion.cancelled_at is None:
@@ -355,6 +362,19 @@ class Fleet:
     def preview(self, spec: TenantSpec, *, on_event: OnEvent | None = None) -> Preview:
         stack, program = self.stack_of(spec)
         return self.engine.preview(stack, program, on_event=on_event)
+
+    def drift(self, name: str) -> tuple[Finding, ...]:
+        """What of the tenant is otherwise than its last run left it. Changes nothing, runs no program."""
+        record = self.record(name)
+        stack = tenant_stack(name, record.incarnation, self.backend)
+        return findings_of(self.engine.drift(stack).changes)
+
+    def mend(self, name: str, *, on_event: OnEvent | None = None) -> tuple[Finding, ...]:
+        """Put back what was changed behind the tenant's back, as its last run left it; what was put back. What is lost
+        with its data, and what others made, stays as it is."""
+        record = self.record(name)
+        stack = tenant_stack(name, record.incarnation, self.backend)
+        return findings_of(self.engine.mend(stack, on_event=on_event).changes)
 
     def up(
         self,

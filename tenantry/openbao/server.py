@@ -81,6 +81,21 @@ class OpenBaoServer:
         Absent where nothing takes it."""
         return dict(self._call("post", path, json=dict(data or {})).get("data") or {})
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        """What is in a folder; a folder in it ends with a slash."""
+        return self._keys("list", folder)
+
+    def tree(self, folder: str) -> tuple[str, ...]:
+        """Every secret below a folder of a kv engine, in one call; paths from there."""
+        return self._keys("scan", folder)
+
+    def _keys(self, method: str, folder: str) -> tuple[str, ...]:
+        try:
+            answer = self._call(method, f"{folder}/")
+        except Absent:
+            return ()
+        return tuple(str(key) for key in (answer.get("data") or {}).get("keys") or ())
+
     def create_token(self, role: str, *, display_name: str) -> str:
         """A new token of a token role."""
         answer = self._call("post", f"auth/token/create/{role}", json={"display_name": display_name})

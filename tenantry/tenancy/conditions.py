@@ -93,6 +93,12 @@ class Reason(StrEnum):
     RESTORED = "Restored"
     RESTORING = "Restoring"
     RESTORE_GIVEN_UP = "RestoreGivenUp"
+    # Drifted
+    AS_RECORDED = "AsRecorded"
+    CHANGED_OUTSIDE = "ChangedOutside"
+    REPAIRING = "Repairing"
+    REPAIRED = "Repaired"
+    DATA_LOST = "DataLost"
     # Deleting
     GRACE_PERIOD = "GracePeriod"
     ERASING = "Erasing"

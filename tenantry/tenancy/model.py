@@ -19,7 +19,7 @@ from tenantry.tenancy.errors import InvalidInput
 from tenantry.tenancy.naming import NAME_LENGTH, NAME_PATTERN
 from tenantry.tenancy.quantity import Cpu, Mebibytes
 from tenantry.tenancy.recovery import parse_goal
-from tenantry.tenancy.spec import DatabaseTier, DeletionPolicy, Environment
+from tenantry.tenancy.spec import DatabaseTier, DeletionPolicy, DriftPolicy, Environment
 from tenantry.tenancy.window import check_zone, parse_window
 
 __all__ = [
@@ -357,6 +357,8 @@ class TenantFields(Fields):
     """What deleting the Tenant does: backup-then-delete, protect, or (test only) delete."""
     grace_days: Annotated[int, Field(ge=0, le=365, strict=True)] | None = None
     """Days between the wish to delete and the deletion; at least the environment's minimum."""
+    drift_policy: DriftPolicy = DriftPolicy.REPAIR
+    """What happens to what was changed behind its back: repair puts it back, report only says so."""
     backup: Backup = Backup()
     """Scheduled backups."""
     origin: Origin | None = None

@@ -17,7 +17,15 @@ import re
 
 from tenantry.tenancy.spec import Names
 
-__all__ = ["INCARNATION_LENGTH", "NAME_LENGTH", "NAME_PATTERN", "incarnation_of", "names", "tenant_of_namespace"]
+__all__ = [
+    "INCARNATION_LENGTH",
+    "NAME_LENGTH",
+    "NAME_PATTERN",
+    "incarnation_of",
+    "names",
+    "role_of_account",
+    "tenant_of_namespace",
+]
 
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 30
@@ -66,6 +74,11 @@ def names(name: str, incarnation: str) -> Names:
         rds_instance=_single_hyphens(namespace),
         cache_user_id=f"t-{_digest(namespace, 2 * _DIGEST_LENGTH)}",
     )
+
+
+def role_of_account(account: str) -> str:
+    """OpenBao's static role that owns a tenant's database account: both are made of the namespace."""
+    return account.replace("_", "-")
 
 
 def _single_hyphens(namespace: str) -> str:

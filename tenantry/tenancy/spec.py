@@ -21,6 +21,7 @@ __all__ = [
     "DatabaseSpec",
     "DatabaseTier",
     "DeletionPolicy",
+    "DriftPolicy",
     "Environment",
     "Hold",
     "Installed",
@@ -91,6 +92,13 @@ class DeletionPolicy(StrEnum):
     BACKUP_THEN_DELETE = "backup-then-delete"
     DELETE = "delete"
     PROTECT = "protect"
+
+
+class DriftPolicy(StrEnum):
+    """What happens to what was changed behind a tenant's back."""
+
+    REPAIR = "repair"
+    REPORT = "report"
 
 
 class ModuleKind(StrEnum):

@@ -16,6 +16,8 @@ from pulumi.dynamic import Resource
 from pydantic import Field
 from pymysql.constants import ER
 
+from tenantry.openbao import openbao
+from tenantry.tenancy.naming import role_of_account
 from tenantry_components.providers.mariadb_server import (
     DROP_S,
     PROVISIONER,
@@ -88,6 +90,7 @@ class SchemaProvider(UpsertProvider[SchemaInputs]):
 
     model = SchemaInputs
     identity = ("schema",)
+    holds_data = True
 
     def ensure(self, wanted: SchemaInputs) -> None:
         name = quote(wanted.schema_name)
@@ -172,6 +175,7 @@ class AccountProvider(UpsertProvider[AccountInputs]):
                     f"REQUIRE SSL WITH MAX_USER_CONNECTIONS {wanted.max_connections}"
                 )
                 lines = _grant_lines(session, account) or ()
+                _ask_for_password(wanted)
             if _login_terms(lines) != (True, wanted.max_connections):
                 session.execute(f"ALTER USER {account} REQUIRE SSL WITH MAX_USER_CONNECTIONS {wanted.max_connections}")
             found = _grants(lines)
@@ -197,6 +201,14 @@ class AccountProvider(UpsertProvider[AccountInputs]):
         with wanted.server.session() as session:
             session.execute(f"DROP USER IF EXISTS {account}")
             _end_sessions(session, wanted.username)
+
+
+def _ask_for_password(wanted: AccountInputs) -> None:
+    """Of an account that was dropped behind our back OpenBao still has the static role, and thinks its password right.
+    On a first run there is no role yet."""
+    role = role_of_account(wanted.username)
+    if openbao().read(f"{wanted.database_mount}/static-roles/{role}") is not None:
+        openbao().write(f"{wanted.database_mount}/rotate-role/{role}")
 
 
 def _end_sessions(session: Session, username: str) -> None:

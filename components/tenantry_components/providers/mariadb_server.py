@@ -21,6 +21,7 @@ import pymysql.connections
 from pymysql.constants import CR, ER
 
 from tenantry.openbao import openbao
+from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed, TenantryError
 from tenantry_components.providers.credential import Login, authority
 
@@ -36,6 +37,7 @@ __all__ = [
     "mariadb_problem",
     "quote",
     "server",
+    "shared_server",
 ]
 
 PROVISIONER = "tenantry-provisioner"
@@ -251,3 +253,9 @@ def server(
     return MariaDbServer(
         host=host, port=port, database_mount=database_mount, kv_mount=kv_mount, role=role, patience_s=patience_s
     )
+
+
+def shared_server(cell: Cell) -> MariaDbServer:
+    """The cell's shared server, as the provisioner."""
+    database, keys = cell.spec.database, cell.spec.openbao
+    return server(host=database.host, port=database.port, database_mount=keys.database_mount, kv_mount=keys.kv_mount)

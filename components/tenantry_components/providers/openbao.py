@@ -31,6 +31,7 @@ class TransitKeyInputs(Inputs):
 class TransitKeyProvider(UpsertProvider[TransitKeyInputs]):
     model = TransitKeyInputs
     identity = ("mount", "key_name")
+    holds_data = True
 
     def ensure(self, wanted: TransitKeyInputs) -> None:
         # OpenBao keeps an existing key and its versions when it is asked to make it again.
@@ -72,6 +73,7 @@ class KvSecretsInputs(Inputs):
 class KvSecretsProvider(UpsertProvider[KvSecretsInputs]):
     model = KvSecretsInputs
     identity = ("mount", "path")
+    holds_data = True
 
     def ensure(self, wanted: KvSecretsInputs) -> None:
         # Two runs at once: the one whose check-and-set fails reads again and finds the other's values.

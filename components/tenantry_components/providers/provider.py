@@ -47,6 +47,8 @@ class UpsertProvider(ResourceProvider, ABC, Generic[Wanted]):
     serialize_as_secret_always = False  # the pickle is a class reference; encrypting it would hide nothing
     model: ClassVar[type[Inputs]]
     identity: ClassVar[tuple[str, ...]]
+    holds_data: ClassVar[bool] = False
+    """Whether data or keys are lost with the thing, so that an empty one in its place is none."""
 
     @abstractmethod
     def ensure(self, wanted: Wanted) -> None:

@@ -124,6 +124,17 @@ class PulumiCli:
             lambda found, events: found.refresh(color="never", show_secrets=False, on_event=events),
         )
 
+    def drift(self, stack: Stack) -> Preview:
+        """By the embedded engine, which reads the same state; only where that is in the stack's own folder."""
+        self._require_local(stack)
+        with EmbeddedEngine() as embedded:
+            return embedded.drift(stack)
+
+    def mend(self, stack: Stack, *, on_event: OnEvent | None = None) -> RunResult:
+        self._require_local(stack)
+        with EmbeddedEngine() as embedded:
+            return embedded.mend(stack, on_event=on_event)
+
     def destroy(self, stack: Stack, *, lift_protection: bool = False, on_event: OnEvent | None = None) -> RunResult:
         self._check(stack)
         with self._workspace(stack, None) as workspace:
@@ -229,6 +240,15 @@ class PulumiCli:
         )
 
     # -- parts -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _require_local(stack: Stack) -> None:
+        if not is_local(stack):
+            raise Unsupported(
+                "what was changed behind the stack's back is found only where its state is in the cell's own folder",
+                where=stack.name,
+                hint="use `pulumi refresh`, then `pulumi up`",
+            )
 
     def _check(self, stack: Stack) -> None:
         """Whether the state can be used at all. Raises what the embedded engine raises."""
