@@ -83,6 +83,7 @@ class DriftWatch:
             self._suspicions.add(name, why)
             self._wake(name)
         self._metrics.drift_seconds.observe(found.seconds)
+        self._metrics.drift_last.set_to_current_time()
         self._metrics.drift_suspected.set(len(found.suspected))
         _log.info(
             "looked for drift: %d objects of %d tenants, %d tenants to look at",

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tenantry_operator.lasting import Lasting
 from tenantry_operator.lease import Lease
 from tenantry_operator.objects import Tenants
 from tenantry_operator.queueing import Queue
@@ -47,6 +48,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.drift_last = Gauge(
+            "tenantry_drift_last_pass_timestamp_seconds",
+            "When a look at the whole cell for drift last ended.",
+            registry=self.registry,
+        )
         self.drift_failures = Counter(
             "tenantry_drift_pass_failures", "Looks for drift that could not be ended.", registry=self.registry
         )
@@ -61,17 +67,18 @@ class Metrics:
         )
         self.drift_mended = Counter("tenantry_drift_mended", "What was put back as recorded.", registry=self.registry)
 
-    def watch(self, *, tenants: Tenants, queue: Queue, lease: Lease) -> None:
-        self.registry.register(_Now(tenants, queue, lease))
+    def watch(self, *, tenants: Tenants, queue: Queue, lease: Lease, lasting: Lasting) -> None:
+        self.registry.register(_Now(tenants, queue, lease, lasting))
 
 
 class _Now(Collector):
     """What is true at the moment of asking."""
 
-    def __init__(self, tenants: Tenants, queue: Queue, lease: Lease) -> None:
+    def __init__(self, tenants: Tenants, queue: Queue, lease: Lease, lasting: Lasting) -> None:
         self._tenants = tenants
         self._queue = queue
         self._lease = lease
+        self._lasting = lasting
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("tenantry_queue_depth", "Tenants that are due and wait.", value=self._queue.depth())
@@ -82,6 +89,14 @@ class _Now(Collector):
         writes = CounterMetricFamily("tenantry_api_writes", "Writes to Tenant objects and events.")
         writes.add_metric([], self._tenants.writes)
         yield writes
+        valid = GaugeMetricFamily(
+            "tenantry_valid_until_timestamp_seconds",
+            "When a token or certificate that the cell lives on runs out.",
+            labels=["what"],
+        )
+        for found in self._lasting.found:
+            valid.add_metric([found.what], found.until.timestamp())
+        yield valid
         counts: dict[tuple[str, str], int] = {}
         bodies = self._tenants.all()
         for body in bodies:

@@ -27,6 +27,7 @@ from tenantry_operator.objects import FINALIZER, Stale, Tenants
 from tenantry_operator.observing import Observed, modules_in, observe
 from tenantry_operator.queueing import Queue
 from tenantry_operator.rendering import Known, status_of
+from tenantry_operator.tracing import span, trace_id
 from tenantry_operator.trouble import Trouble, another
 
 __all__ = ["Reconciler"]
@@ -102,18 +103,26 @@ class Reconciler:
         if not self._fenced():
             return
         started = time.perf_counter()
-        try:
-            sentence, again = self._look(name, body)
-        except Stale:
-            sentence, again = "its object changed meanwhile, looking again", timedelta(seconds=0.2)
-        except (ApiError, TenantryError) as error:
-            # The API server itself, or our own records: no status can be relied on to say so.
-            sentence, again = f"cannot be looked at: {error}", timedelta(seconds=_random.uniform(5, 15))
-            self._metrics.retries.labels(reason=getattr(error, "code", "ApiError")).inc()
+        with span("look", tenant=name) as current:
+            sentence, again = self._looked(name, body)
+            current.set_attribute("tenantry.outcome", sentence)
+            traced = trace_id(current)
         self._metrics.looks.observe(time.perf_counter() - started)
-        _log.info(sentence, extra={"tenant": name, "seconds": round(time.perf_counter() - started, 3)})
+        noted = {"tenant": name, "seconds": round(time.perf_counter() - started, 3)}
+        _log.info(sentence, extra=noted | ({"trace": traced} if traced else {}))
         if again is not None:
             self._again(name, again)
+
+    def _looked(self, name: str, body: Mapping[str, Any]) -> tuple[str, timedelta | None]:
+        """What was done, and when to look again, whatever goes wrong."""
+        try:
+            return self._look(name, body)
+        except Stale:
+            return "its object changed meanwhile, looking again", timedelta(seconds=0.2)
+        except (ApiError, TenantryError) as error:
+            # The API server itself, or our own records: no status can be relied on to say so.
+            self._metrics.retries.labels(reason=getattr(error, "code", "ApiError")).inc()
+            return f"cannot be looked at: {error}", timedelta(seconds=_random.uniform(5, 15))
 
     def _look(self, name: str, body: Mapping[str, Any]) -> tuple[str, timedelta | None]:
         now = datetime.now(UTC)
@@ -184,7 +193,8 @@ class Reconciler:
         try:
             if not self._fenced():
                 context.cancelled.cancel("another operator took over")
-            return action.act(context)
+            with span(f"action {action.verb}", tenant=name):
+                return action.act(context)
         finally:
             deadline.cancel()
             with self._lock:

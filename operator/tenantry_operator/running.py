@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,7 +26,8 @@ from tenantry.fleet import Fleet
 from tenantry.fleet.gauges import Gauges
 from tenantry.fleet.tenant_objects import LEASE, SYSTEM_NAMESPACE
 from tenantry.tenancy.conversion import TENANT_VERSIONS
-from tenantry_operator import handlers
+from tenantry.tenancy.validity import Validity
+from tenantry_operator import handlers, tracing
 from tenantry_operator.actions import all_actions
 from tenantry_operator.actions.drift import KIND
 from tenantry_operator.backup_metrics import BackupTimes
@@ -33,6 +35,7 @@ from tenantry_operator.converting import Converting
 from tenantry_operator.definition import await_definition
 from tenantry_operator.drifting import DriftWatch, Suspicions
 from tenantry_operator.keeping import Keeping
+from tenantry_operator.lasting import Lasting
 from tenantry_operator.lease import DURATION_S, GIVE_UP_S, Lease
 from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import Tenants
@@ -81,8 +84,9 @@ def configure_logs(level: int = logging.INFO) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def run(fleet: Fleet, settings: Settings) -> int:
-    """Run until a signal asks to stop (0), or the Lease or the watch is lost (1)."""
+def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validity]] = tuple) -> int:
+    """Run until a signal asks to stop (0), or the Lease or the watch is lost (1). more: see `Lasting`."""
+    end_traces = tracing.configure(fleet.cell.metadata.name)
     kubernetes = connect({})
     stop, lost = threading.Event(), threading.Event()
     waited_for = {"what": "starting"}
@@ -128,7 +132,8 @@ def run(fleet: Fleet, settings: Settings) -> int:
         open_cases=lambda: fleet.with_journal(KIND),
         metrics=metrics,
     )
-    metrics.watch(tenants=tenants, queue=queue, lease=lease)
+    lasting = Lasting(fleet, more)
+    metrics.watch(tenants=tenants, queue=queue, lease=lease, lasting=lasting)
     metrics.registry.register(BackupTimes(fleet, tenants))
     serving = Serving(
         host=settings.host,
@@ -154,6 +159,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
             sampler.start(queue.add)
             keeping.start()
             rollouts.start()
+            lasting.start()
             if settings.drift_s > 0:
                 drift.start()
             # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
@@ -169,6 +175,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
         keeping.stop()
         rollouts.stop()
         drift.stop()
+        lasting.stop()
         queue.stop()
         reconciler.cancel_all("the operator stops")
         if not queue.join(_END_S):
@@ -177,6 +184,7 @@ def run(fleet: Fleet, settings: Settings) -> int:
         serving.stop()
         if converting is not None:
             converting.stop()
+        end_traces()
     _log.info("stopped")
     return 1 if lost.is_set() else 0
 

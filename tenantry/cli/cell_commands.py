@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import typer
 
+from tenantry.cli import cell_backup_commands
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
 from tenantry.cli.reporting import JsonOption, print_json, say
+from tenantry.cli.validity_table import print_validities, validity_documents
 
 __all__ = ["app"]
 
@@ -61,6 +63,22 @@ def physical_backup(cell: CellOption = None, local: LocalOption = "default", as_
         say(f"  {taken.folder}; {len(removed)} old ones removed")
 
 
+@app.command()
+def status(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
+    """Show until when the tokens and certificates are good that the cell lives on. Exit code 3 once one has run out."""
+    from tenantry.fleet.validity import cell_validities
+
+    with open_fleet(cell, local) as fleet:
+        found = cell_validities(fleet)
+        name = fleet.cell.metadata.name
+    if as_json:
+        print_json({"cell": name, "validities": validity_documents(found)})
+    else:
+        print_validities(found)
+    if any(one.days_left(datetime.now(UTC)) <= 0 for one in found):
+        raise typer.Exit(3)
+
+
 @app.command("age-out")
 def age_out(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
     """Remove what is kept of deleted tenants once its days, as their certificates say, are over. Run it daily."""
@@ -92,3 +110,6 @@ def migrate(cell: CellOption = None, local: LocalOption = "default", as_json: Js
         say(f"every Tenant is stored as {done.version} already")
     else:
         say(f"{done.objects} Tenants are stored as {done.version}; {', '.join(done.before)} were before")
+
+
+cell_backup_commands.register(app)

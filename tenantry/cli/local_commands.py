@@ -15,6 +15,7 @@ from rich.table import Table
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import open_fleet
 from tenantry.cli.reporting import JsonOption, out, print_json, say
+from tenantry.cli.validity_table import print_validities, validity_documents
 from tenantry.fleet.home import cell_home, home
 from tenantry.fleet.programs import build
 from tenantry.local import LocalPlatform, Nodes, Operated
@@ -94,13 +95,19 @@ def down(
 
 @app.command()
 def status(name: NameOption = "default", as_json: JsonOption = False) -> None:
-    """Ask each part how it is. Exit code 3 when any part is not running."""
+    """Ask each part how it is, and until when its certificates and tokens are good; `up` renews them in time.
+
+    Exit code 3 when any part is not running.
+    """
     platform = LocalPlatform(name)
     parts = platform.status()
     if as_json:
-        print_json({"name": name, "parts": _parts(platform)})
+        validities = validity_documents(platform.validities())
+        print_json({"name": name, "parts": _parts(platform), "validities": validities})
     else:
         _print_status(platform)
+        out.print()
+        print_validities(platform.validities())
     if any(part.state != "running" for part in parts):
         raise typer.Exit(3)
 

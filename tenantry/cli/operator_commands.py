@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.local import LocalPlatform
 from tenantry.tenancy.errors import InvalidInput
 
 __all__ = ["app"]
@@ -62,6 +63,7 @@ def run(
     configure_logs()
     if login is not None:
         log_in(find_cell(cell, local), login)
+    more = LocalPlatform(local).validities if cell is None else tuple
     with open_fleet(cell, local, tenants=slots) as fleet:
         settings = Settings(
             host=host,
@@ -73,5 +75,5 @@ def run(
             webhook_folder=webhook_folder,
             drift_s=drift_minutes * 60,
         )
-        code = run_operator(fleet, settings)
+        code = run_operator(fleet, settings, more=more)
     raise typer.Exit(code)

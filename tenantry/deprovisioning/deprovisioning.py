@@ -117,6 +117,19 @@ class Deprovisioning:
             reopen_workload(deletion.namespace, replicas=deletion.replicas or {}, schedules=deletion.schedules)
             self._fleet.deletions.close(deletion)
 
+    def repeat(self, name: str, *, by: str) -> Deletion:
+        """A tenant that was deleted came back, with a cell that was restored: its deletion is due at once, without
+        grace, and without a backup of what was to be gone. Its policy was heeded the first time."""
+        with self._fleet.deletions.exclusive(name):
+            known = self._fleet.deletions.get(name)
+            if known is not None and known.erasing_since is not None:
+                return known
+            moment = _now()
+            deletion = _new(self.spec_of(self._fleet.record(name)), by=by, now=moment).model_copy(
+                update={"policy": DeletionPolicy.DELETE, "done": {Step.BACKUP: moment}}
+            )
+            return self._noted(deletion)
+
     def spec_of(self, record: Record) -> TenantSpec:
         """The tenant as its record has it."""
         return self._fleet.spec_of(record)

@@ -23,6 +23,7 @@ __all__ = [
     "Engine",
     "Event",
     "Op",
+    "PhaseFinished",
     "Preview",
     "Program",
     "ResourceFinished",
@@ -99,7 +100,17 @@ class RunFinished:
     counts: Mapping[Op, int]
 
 
-Event = RunStarted | ResourceStarted | ResourceFinished | RunFinished | Diagnostic
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFinished:
+    """One phase of a run (evaluate, plan, converge, save, …). began: seconds since the epoch."""
+
+    stack: str
+    name: str
+    began: float
+    seconds: float
+
+
+Event = RunStarted | ResourceStarted | ResourceFinished | RunFinished | PhaseFinished | Diagnostic
 OnEvent = Callable[[Event], None]
 
 

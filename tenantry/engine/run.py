@@ -28,6 +28,7 @@ from tenantry.engine.interface import (
     Effect,
     Event,
     Op,
+    PhaseFinished,
     Preview,
     Program,
     RunFinished,
@@ -357,8 +358,10 @@ class Run:
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
-        started = time.perf_counter()
+        began, started = time.time(), time.perf_counter()
         try:
             yield
         finally:
-            self._timings[what] = self._timings.get(what, 0.0) + time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            self._timings[what] = self._timings.get(what, 0.0) + seconds
+            self._emit(PhaseFinished(stack=self._stack.name, name=what, began=began, seconds=seconds))

@@ -43,8 +43,8 @@ class ProvisionerToken:
     certificate is checked against VAULT_CACERT's authority."""
 
     def __init__(self, cell: Cell, *, root: Path | None = None, role: str = PROVISIONER) -> None:
-        self._address = cell.spec.openbao.address
-        self._role = role
+        self.address = cell.spec.openbao.address
+        self.role = role
         self.path = cell_home(cell.metadata.name, root=root) / f"{role.removeprefix('tenantry-')}.json"
 
     def keep(self) -> bool:
@@ -53,7 +53,7 @@ class ProvisionerToken:
         kept = self._read()
         if kept is not None and self._renewed(kept):
             return False
-        self._write(openbao().create_token(self._role, display_name=self._role))
+        self._write(openbao().create_token(self.role, display_name=self.role))
         return True
 
     def log_in(self, service_account_token: str, *, mount: str) -> None:
@@ -61,15 +61,15 @@ class ProvisionerToken:
 
         Raises DependencyUnavailable when OpenBao does not let it in or cannot be asked.
         """
-        server = OpenBaoServer(address=self._address, token=None, ca_file=os.environ.get("VAULT_CACERT"))
+        server = OpenBaoServer(address=self.address, token=None, ca_file=os.environ.get("VAULT_CACERT"))
         try:
-            self._write(server.log_in(mount, role=self._role.removeprefix("tenantry-"), token=service_account_token))
+            self._write(server.log_in(mount, role=self.role.removeprefix("tenantry-"), token=service_account_token))
         finally:
             server.close()
 
     def _write(self, token: str) -> None:
         # By hand: a model never prints its secret.
-        write_atomically(self.path, json.dumps({"address": self._address, "token": token}).encode())
+        write_atomically(self.path, json.dumps({"address": self.address, "token": token}).encode())
 
     def environment(self) -> dict[str, str]:
         """The variables that make this process the provisioner; empty where no token of this server is kept, and the
@@ -84,7 +84,7 @@ class ProvisionerToken:
             return None
         if time.time() - self.path.stat().st_mtime > _RENEW_AFTER_S and not self._renewed(kept):
             raise Refused(
-                f"OpenBao no longer knows the token of {self._role}: it was revoked, or not used for 30 days",
+                f"OpenBao no longer knows the token of {self.role}: it was revoked, or not used for 30 days",
                 where=str(self.path),
                 hint="run `tenantry cell up` with an administrator's token, or locally `tenantry local up`",
             )
@@ -99,11 +99,11 @@ class ProvisionerToken:
             raise storage_error(error, self.path) from error
         except ValidationError:
             raise StateCorrupt(
-                f"the token of {self._role} cannot be read from its file",
+                f"the token of {self.role} cannot be read from its file",
                 where=str(self.path),
                 hint="delete the file and run `tenantry cell up` again: it makes a new one",
             ) from None
-        return kept if kept.address == self._address else None
+        return kept if kept.address == self.address else None
 
     def _renewed(self, kept: _Kept) -> bool:
         """Renew it; False when OpenBao refuses it."""

@@ -136,7 +136,7 @@ class Etcd(WebPart):
     def ports(self) -> tuple[int, ...]:
         return (self.port, self.site.ports["etcd-peer"])
 
-    def client_certificate(self) -> tuple[Path, Path] | None:
+    def client_certificate(self) -> tuple[Path, Path]:
         return self.folder / "health.pem", self.folder / "health.key"
 
     def program(self) -> Program:

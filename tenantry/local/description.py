@@ -31,9 +31,10 @@ from tenantry.tenancy.cell import (
 __all__ = ["describe", "render"]
 
 
-def describe(site: Site, *, simulated: bool, operated: bool = False) -> Cell:
+def describe(site: Site, *, simulated: bool, operated: bool = False, copies_days: int = 0) -> Cell:
     """The cell as it stands. simulated: its nodes are the platform's own, not those of a cluster that was there.
-    operated: an operator keeps its tenants."""
+    operated: an operator keeps its tenants. copies_days: how long backups of the whole cell are kept, 0: none is made.
+    """
     address = site.service_address
     here = Peer(cidr=f"{address}/32")
     name, ports = site.layout.name, site.ports
@@ -62,9 +63,14 @@ def describe(site: Site, *, simulated: bool, operated: bool = False) -> Cell:
                     options=str(site.layout.part("mariadb") / "my.cnf"),
                 ),
             ),
-            # The platform makes no snapshots of its own; MariaDB keeps its binary logs for a week, and older physical
-            # backups could not be brought on.
-            copies=Copies(openbao_snapshot_days=0, physical_backup_days=7, state_history_days=0, binary_log_days=7),
+            # Its own backups, as far back as they are kept. MariaDB keeps its binary logs for a week, and older
+            # physical backups of a tenant's could not be brought on.
+            copies=Copies(
+                openbao_snapshot_days=copies_days,
+                physical_backup_days=max(7, copies_days),
+                state_history_days=copies_days,
+                binary_log_days=7,
+            ),
             **({} if site.node is None else {"images": _images()}),
             ca_bundle=site.authority.pem,
         ),

@@ -37,9 +37,14 @@ from tenantry.local.simulation import Kwok
 from tenantry.local.startup import Startup
 from tenantry.local.supervisor import Supervised, Supervisor
 from tenantry.local.toolchain import KUBELET, TOOLS, Toolchain
+from tenantry.local.validity import validities
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked
+from tenantry.tenancy.validity import Validity
 
-__all__ = ["LocalPlatform", "Nodes"]
+__all__ = ["Bring", "LocalPlatform", "Nodes"]
+
+Bring = Callable[..., None]
+"""Brings the given parts up, one after the other."""
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?")
 _SERVICES = (OpenBao.name, MariaDB.name, Redis.name, Epmd.name, RabbitMQ.name)
@@ -111,6 +116,25 @@ class LocalPlatform:
         return self._layout.record.exists()
 
     @property
+    def own_cluster(self) -> bool:
+        """Whether it has a control plane of its own."""
+        return self._existing(self._layout) is None
+
+    def keep_copies(self, days: int) -> None:
+        """Say in the cell file that backups of the whole cell are kept for so many days at least: for so long a deleted
+        tenant's certificate does not call it unrecoverable."""
+        with self._at_work():
+            record = read_json(self._layout.record)
+            if days > int(record.get("copies_days") or 0):
+                write_json(self._layout.record, record | {"copies_days": days})
+                site = self.site()
+                _leave_for_users(site, simulated=self.own_cluster, operated=_operator(site) is not None)
+
+    def site(self) -> Site:
+        """Its files and ports, for asking its parts and copying what they hold."""
+        return self._site(self._layout, tools={})
+
+    @property
     def _layout(self) -> Layout:
         return Layout.of(self.name, self.home)
 
@@ -127,6 +151,20 @@ class LocalPlatform:
         Raises DependencyUnavailable, which says what stands in the way, and Locked while another `up`, `down` or
         `remove` is at work. Whatever cuts it short, the next `up` continues and `down` stops what runs.
         """
+        self._up(on_progress, lambda _site, _bring: None, operated=operated)
+
+    def up_from(self, on_progress: Callable[[str], None], stores: Callable[[Site, Bring], None]) -> None:
+        """The same for a home that was filled with the files of a backup. stores: makes the servers' data before they
+        start, with servers that it asks to be brought up in a row."""
+        self._up(on_progress, stores)
+
+    def _up(
+        self,
+        on_progress: Callable[[str], None],
+        stores: Callable[[Site, Bring], None],
+        *,
+        operated: Operated | None = None,
+    ) -> None:
         with self._at_work():
             layout = self._layout
             _require_room(self.home)
@@ -150,6 +188,7 @@ class LocalPlatform:
             parts = [part for chain in chains for part in chain] + ([operator] if operator else [])
             supervisor.configure({part.name: part.program() for part in parts})
             supervisor.launch()
+            stores(site, lambda *parts: Startup(layout, supervisor, on_progress).run([parts]))
             Startup(layout, supervisor, on_progress).run(chains)
             if OpenBao(site).set_audit_log_aside():
                 supervisor.hang_up(OpenBao.name)
@@ -177,6 +216,10 @@ class LocalPlatform:
                 self._stop()
                 self._layout.remove()
                 self._lock_file.unlink(missing_ok=True)
+
+    def validities(self) -> tuple[Validity, ...]:
+        """Until when its certificates and tokens are good, the soonest first. Empty when there is no such platform."""
+        return validities(self.site()) if self.exists else ()
 
     def status(self) -> tuple[PartStatus, ...]:
         """Ask every part by its own protocol. Empty when there is no such platform."""
@@ -444,4 +487,6 @@ def _leave_for_users(site: Site, *, simulated: bool, operated: bool) -> None:
         f"[client]\nhost = {LOOPBACK}\nport = {site.ports[MariaDB.name]}\nprotocol = tcp\n"
         f"ssl-ca = {layout.ca_file}\nssl-verify-server-cert\n",
     )
-    write_file(layout.cell_file, render(describe(site, simulated=simulated, operated=operated)), mode=0o644)
+    days = int(read_json(layout.record).get("copies_days") or 0)
+    cell = describe(site, simulated=simulated, operated=operated, copies_days=days)
+    write_file(layout.cell_file, render(cell), mode=0o644)

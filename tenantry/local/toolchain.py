@@ -21,7 +21,7 @@ from tenantry.local.layout import make_folder, write_json
 from tenantry.local.release import Release, fetch
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["KUBELET", "TOOLS", "Tool", "Toolchain", "default_cache"]
+__all__ = ["ETCDUTL", "KUBELET", "TOOLS", "Tool", "Toolchain", "default_cache"]
 
 _KUBERNETES = "1.36.3"
 _ETCD = "3.6.16"
@@ -71,21 +71,30 @@ def _kubernetes(name: str) -> Tool:
 KUBELET = _kubernetes("kubelet")
 """What a real node needs besides."""
 
+
+def _etcd(name: str, package: str) -> Tool:
+    return Tool(
+        name=name,
+        version=_ETCD,
+        fits=("3.6",),
+        version_args=("version",) if name == "etcdutl" else ("--version",),
+        release=Release(
+            url="https://github.com/etcd-io/etcd/releases/download/v{version}/etcd-v{version}-{os}-{arch}.tar.gz",
+            sums="https://github.com/etcd-io/etcd/releases/download/v{version}/SHA256SUMS",
+            member="etcd-v{version}-{os}-{arch}/" + name,
+        ),
+        module=("etcd", package),
+    )
+
+
+ETCDUTL = _etcd("etcdutl", "go.etcd.io/etcd/etcdutl/v3")
+"""Makes etcd's store from a snapshot: wanted by a restore alone."""
+
 TOOLS: tuple[Tool, ...] = (
     _kubernetes("kube-apiserver"),
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
-    Tool(
-        name="etcd",
-        version=_ETCD,
-        fits=("3.6",),
-        release=Release(
-            url="https://github.com/etcd-io/etcd/releases/download/v{version}/etcd-v{version}-{os}-{arch}.tar.gz",
-            sums="https://github.com/etcd-io/etcd/releases/download/v{version}/SHA256SUMS",
-            member="etcd-v{version}-{os}-{arch}/etcd",
-        ),
-        module=("etcd", "go.etcd.io/etcd/server/v3"),
-    ),
+    _etcd("etcd", "go.etcd.io/etcd/server/v3"),
     # kwok publishes no checksums beside its releases; the Go module's are in the checksum database.
     Tool(
         name="kwok",

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from tenantry.engine.interface import Event
+from tenantry.fleet.deletions import KIND as DELETION
 from tenantry.tenancy.conditions import Condition
 from tenantry.tenancy.drift import Drift, condition_of, told, wants_mending
 from tenantry.tenancy.errors import StateCorrupt
@@ -19,11 +21,12 @@ from tenantry.tenancy.spec import DriftPolicy
 from tenantry_operator.contract import Context, Outcome
 from tenantry_operator.drifting import Suspicions
 from tenantry_operator.metrics import Metrics
+from tenantry_operator.tracing import phases
 
 __all__ = ["KIND", "CheckDrift"]
 
 KIND = "drift"
-_OTHERS = ("release", "restore")
+_OTHERS = (DELETION, "release", "restore")
 """Journals of what changes a tenant for a while on purpose."""
 
 
@@ -36,7 +39,7 @@ class CheckDrift:
 
     def claim(self, context: Context) -> Claim | None:
         made = context.record is not None and context.record.finished_at is not None
-        if not made or context.deleting or context.name in context.fleet.deletions.names():
+        if not made or context.deleting:
             return None
         if any(context.operations.get(kind) is not None for kind in _OTHERS):
             return None
@@ -65,7 +68,7 @@ class CheckDrift:
         return Outcome(sentence=f"changed behind its back: {told(findings)}")
 
     def _mend(self, context: Context, known: Drift) -> Outcome:
-        mended = context.fleet.mend(context.name)
+        mended = context.fleet.mend(context.name, on_event=phases(_unheard))
         left = tuple(one for one in known.findings if not one.mendable)
         # A kill before this line finds nothing to mend the next time, and notes what was found.
         put_back = mended or tuple(one for one in known.findings if one.mendable)
@@ -78,6 +81,10 @@ class CheckDrift:
         if context.record is None or context.record.finished_at is None:
             return ()
         return (condition_of(_known(context), _policy(context)),)
+
+
+def _unheard(_event: Event) -> None:
+    """Nobody follows a mending; its phases are traced all the same."""
 
 
 def _policy(context: Context) -> DriftPolicy:

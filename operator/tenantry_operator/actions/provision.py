@@ -8,6 +8,7 @@ from tenantry.tenancy.errors import RunFailed
 from tenantry.tenancy.lifecycle import Claim, Verb
 from tenantry.tenancy.resolving import wish
 from tenantry_operator.contract import Context, Outcome
+from tenantry_operator.tracing import phases
 
 __all__ = ["Provision"]
 
@@ -45,7 +46,7 @@ class Provision:
         if context.cancelled.is_set():
             raise RunFailed(f"stopped before it began: {context.cancelled.why}", where=context.name)
         uid = str(context.body["metadata"]["uid"])
-        result = context.fleet.apply(file, spec, uid=uid, wish=wish(file.tenant, spec), on_event=tell)
+        result = context.fleet.apply(file, spec, uid=uid, wish=wish(file.tenant, spec), on_event=phases(tell))
         changed = ", ".join(f"{count} {op}" for op, count in result.counts.items() if count and op is not Op.SAME)
         return Outcome(sentence=f"its stack is as asked for ({changed or 'no change'}) after {result.seconds:.1f} s")
 
