@@ -23,12 +23,17 @@ spec: {{displayName: {title}, owner: somebody@example.com, plan: growth, environ
 
 def test_a_whole_life_passes_and_the_name_used_again_shares_nothing(operated: Operated) -> None:
     name = f"x{secrets.token_hex(4)}"
-    operated.apply(TENANT.format(name=name, title="One"))
+    pinned = TENANT.replace("deletionPolicy: delete", "deletionPolicy: delete, release: 6.0.7")
+    operated.apply(pinned.format(name=name, title="One"))
     first = operated.ready(name)["status"]
-    operated.apply(TENANT.format(name=name, title="Edited"))
+    operated.apply(pinned.format(name=name, title="Edited"))
     edited = operated.ready(name)
     assert edited["metadata"]["generation"] == 2
     assert edited["status"]["observedGeneration"] == 2
+    operated.patch(name, {"spec": {"release": "7.1.3"}})
+    operated.wait(
+        name, lambda body, _: body["status"]["release"] == "7.1.3" and _is(body, "Released"), "at the next release"
+    )
     operated.patch(name, {"spec": {"suspended": True}})
     suspended = operated.wait(name, lambda body, standing: standing.reached and _is(body, "Suspended"), "suspended")
     assert suspended["status"]["phase"] == "Suspended"
