@@ -15,13 +15,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(path: Path) -> str:
-    """e2e: one user's machine. integration: one cell, but for the tests that break a platform of their own. The others
-    need nothing running: each file goes where there is room."""
+    """e2e: one user's machine. realpods: one real node. integration: one cell, but for the tests that break a platform
+    of their own. The others need nothing running: each file goes where there is room."""
     match path.parts[:2]:
         case ("e2e", _):
             return "user"
         case ("integration", "local"):
             return "platform"
+        case ("realpods", _):
+            return "real node"
         case ("integration", _):
             return "cell"
     return str(path)

@@ -28,7 +28,7 @@ __all__ = [
     "agent_container",
     "agent_settings",
     "agent_volumes",
-    "ca_manifest",
+    "ca_manifests",
     "ca_mount",
     "configuration_digest",
     "configuration_manifest",
@@ -116,14 +116,18 @@ def configuration_digest(*manifests: Manifest) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def ca_manifest(spec: TenantSpec) -> Manifest:
-    """The authority of the cell's shared services, public."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": metadata(spec, "cell-ca"),
-        "data": {"ca.pem": spec.cell.spec.ca_bundle},
-    }
+def ca_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
+    """The authority of the cell's shared services, public; nothing when their certificates are publicly trusted."""
+    if not spec.cell.spec.ca_bundle:
+        return ()
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(spec, "cell-ca"),
+            "data": {"ca.pem": spec.cell.spec.ca_bundle},
+        },
+    )
 
 
 def agent_container(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry_components.agent import ca_manifests
 from tenantry_components.manifest import Manifest, metadata, object_labels, register
 
 __all__ = [
@@ -37,9 +38,20 @@ class Namespace(pulumi.ComponentResource):
         self.ready: Sequence[pulumi.Resource] = (
             namespace,
             *(register(manifest, parent=self, after=(namespace,)) for manifest in others),
+            # Mounted by every pod, those of the tenant's own servers included, which the workload comes after.
+            *(
+                register(manifest, parent=self, after=(namespace,), options=pulumi.ResourceOptions(aliases=[_before()]))
+                for manifest in ca_manifests(spec)
+            ),
         )
         self.name = pulumi.Output.from_input(spec.names.namespace)
         self.register_outputs({"name": self.name})
+
+
+def _before() -> str:
+    """What stacks call the authority that were made when it still stood with the workload."""
+    where = f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}"
+    return f"{where}::tenantry:tenant:TenantStack$tenantry:tenant:Workload$kubernetes:core/v1:ConfigMap::cell-ca"
 
 
 def namespace_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:

@@ -121,6 +121,9 @@ def _own_servers(spec: TenantSpec) -> list[Manifest]:
         if server == DATABASE:
             # It rotates the accounts' passwords.
             peers.append(spec.cell.spec.openbao.peer)
+        if not peers:
+            # A rule that names nobody lets everybody in; without one the namespace's denial stands.
+            continue
         policies.append(_policy(spec, server, _any_of([server]), ingress=[peer_rule("from", peers, port)]))
     return policies
 

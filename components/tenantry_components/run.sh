@@ -15,11 +15,11 @@ if [ -n "${TENANTRY_EGRESS:-}" ]; then
 fi
 [ -n "${TENANTRY_CONFIGURATION:-}" ] || exec "$@"
 
-digest() { cat "$TENANTRY_CONFIGURATION"/* 2>/dev/null | cksum; }
+digest() { cat "$TENANTRY_CONFIGURATION"/* 2>/dev/null | sha256sum; }
 
 started_with=$(digest)
 # Replicas must not all end in the same moment: each waits its own time, by its pod's name.
-patience=$(($(hostname | cksum | cut -d ' ' -f 1) % ${TENANTRY_RESTART_SPREAD:-30}))
+patience=$((0x$(hostname | sha256sum | cut -c 1-6) % ${TENANTRY_RESTART_SPREAD:-30}))
 
 "$@" &
 child=$!

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from tenantry.tenancy.spec import Activity, Hold, ModuleKind, ModuleSpec, TenantSpec
-from tenantry_components.agent import ca_manifest, configuration_digest, configuration_manifest
+from tenantry_components.agent import ca_manifests, configuration_digest, configuration_manifest
 from tenantry_components.manifest import Manifest, keeping, metadata, register
 from tenantry_components.module import address_manifests, module_manifests, volume_claim
 from tenantry_components.monitoring import scrape_annotations
@@ -63,10 +63,8 @@ class Workload(pulumi.ComponentResource):
 
 
 def configuration_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
-    """ConfigMaps that pods mount. Their names are fixed, their content may change in place."""
+    """ConfigMaps that the workload's pods alone mount. Their names are fixed, their content may change in place."""
     manifests: list[Manifest] = []
-    if spec.cell.spec.ca_bundle:
-        manifests.append(ca_manifest(spec))
     if workload_files(spec):
         manifests.append(configuration_manifest(spec, CONFIGURATION, workload_files(spec)))
     if spec.workload.scripts:
@@ -83,7 +81,8 @@ def configuration_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
 
 def pod_annotations(spec: TenantSpec, files: Sequence[Manifest]) -> dict[str, str]:
     """Annotations of lasting pods: a change of what they mount rolls them."""
-    return {"tenantry.dev/configuration": configuration_digest(*files), "tenantry.dev/release": spec.workload.release}
+    mounted = [*ca_manifests(spec), *files]
+    return {"tenantry.dev/configuration": configuration_digest(*mounted), "tenantry.dev/release": spec.workload.release}
 
 
 def standing_modules(spec: TenantSpec, modules: Sequence[ModuleSpec]) -> list[ModuleSpec]:

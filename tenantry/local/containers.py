@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+import tempfile
 from importlib import resources
 from pathlib import Path
 
 from tenantry.local.image import Image
 from tenantry.local.images import PAUSE, images
-from tenantry.local.layout import make_folder, read_json, write_file, write_json
+from tenantry.local.layout import read_json, write_file, write_json
 from tenantry.local.node import NodePlace, make_control_group
 from tenantry.local.part import Health, Part, Program, Site, State
 from tenantry.local.ports import LOOPBACK
@@ -71,7 +71,7 @@ class Containerd(Part):
         )
 
     def prepare(self) -> None:
-        folder = self.make_folder("data", "state", "network", "leases")
+        folder = self.make_folder("data", "state", "network", "leases", "images")
         make_control_group(self._place)
         self.write("node_init.sh", resources.files("tenantry.local").joinpath("node_init.sh").read_text())
         for name, value in _TUNABLES.items():
@@ -137,7 +137,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     def ready(self) -> None:
         """Import the platform's own images, those that are missing or have changed."""
         super().ready()
-        record = self.folder / "images.json"
+        record = self.folder / "images" / "imported.json"
         kept, there = read_json(record), self._ctr("-n", _NAMESPACE, "images", "ls", "-q").stdout.split()
         for image in images(self.site.tools):
             fingerprint = image.fingerprint()
@@ -147,12 +147,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
                 write_json(record, kept)
 
     def _import(self, image: Image) -> None:
-        archive = make_folder_file(self.folder / "imports", "image.tar")
-        try:
+        with tempfile.TemporaryDirectory(dir=self.folder / "images") as folder:
+            archive = Path(folder) / "image.tar"
             image.write(archive)
             done = self._ctr("-n", _NAMESPACE, "images", "import", "--snapshotter=overlayfs", str(archive), seconds=120)
-        finally:
-            shutil.rmtree(archive.parent, ignore_errors=True)
         if done.returncode != 0:
             raise DependencyUnavailable(
                 f"the image {image.name} cannot be imported: {done.stderr.strip()[-200:]}",
@@ -168,8 +166,3 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return subprocess.CompletedProcess(command, 1, "", str(error))
-
-
-def make_folder_file(folder: Path, name: str) -> Path:
-    make_folder(folder, 0o700)
-    return folder / name

@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from tenantry.local.image import Image
+from tenantry.local.toolchain import REFERENCE
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["AGENT", "PAUSE", "SOURCE", "images"]
+__all__ = ["AGENT", "PAUSE", "REDIS", "SOURCE", "images"]
 
 SOURCE = "tenantry.localhost"
 """Host in the names of images that exist on this machine alone."""
 PAUSE = f"{SOURCE}/pause:1"
 AGENT = f"{SOURCE}/openbao:2.7.2"
+REDIS = f"{SOURCE}/redis:system"
+"""The operating system's own Redis, for tenants with a cache of their own."""
+
+_REFERENCE = "ghcr.io/tenantry/reference"
+_RELEASES = ("1.0", "1.1", "1.2-bad")
+"""Of the reference workload: tenant_templates/workloads/reference names the same."""
 
 _COMMANDS = (
-    *("cat", "cksum", "cp", "cut", "date", "env", "false", "grep", "head", "hostname", "id", "kill", "ls", "mkdir"),
-    *("mount", "mv", "nc", "ps", "rm", "sed", "sh", "sleep", "sort", "stat", "tail", "test", "touch", "tr", "true"),
+    *("cat", "cp", "cut", "date", "env", "false", "grep", "head", "hostname", "id", "kill", "ls", "mkdir"),
+    *(
+        "mount",
+        "mv",
+        "nc",
+        "ps",
+        "rm",
+        "sed",
+        "sh",
+        "sha256sum",
+        "sleep",
+        "sort",
+        "stat",
+        "tail",
+        "test",
+        "touch",
+        "tr",
+        "true",
+    ),
     *("wc", "wget"),
 )
 """What scripts of ours and of a workload may call, all of them links to busybox."""
 
 
 def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
-    """Every image of the platform. tools: paths of `busybox` (static) and `bao`."""
+    """Every image of the platform. tools: paths of `busybox` (static), `bao`, `redis-server` and the reference
+    application."""
     shell = {"bin/busybox": tools["busybox"]}
     links = {f"bin/{command}": "busybox" for command in _COMMANDS}
     # A pod's sandbox. As its first process it would not heed SIGTERM without the trap.
@@ -35,7 +62,29 @@ def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
         Image(
             name=AGENT, programs={**shell, "bin/bao": _executable(tools["bao"])}, links=links, entrypoint=("/bin/bao",)
         ),
+        Image(
+            name=REDIS,
+            programs={"bin/redis-server": tools["redis-server"].resolve(), **_libraries(tools["redis-server"])},
+            entrypoint=("/bin/redis-server",),
+        ),
+        *(
+            Image(
+                name=f"{_REFERENCE}:{release}",
+                programs={**shell, "bin/reference": tools[REFERENCE]},
+                links=links,
+                files={"etc/reference/release": f"{release}\n"},
+                entrypoint=("/bin/reference",),
+            )
+            for release in _RELEASES
+        ),
     )
+
+
+def _libraries(program: Path) -> dict[str, Path]:
+    """What the program is linked with, at the paths where its loader looks."""
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, timeout=20, check=False).stdout
+    found = [Path(path) for path in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", listed, flags=re.MULTILINE)]
+    return {str(path).removeprefix("/"): path.resolve() for path in found}
 
 
 def _executable(bao: Path) -> Path:

@@ -36,7 +36,7 @@ from tenantry.local.ports import LOOPBACK, choose
 from tenantry.local.simulation import Kwok
 from tenantry.local.startup import Startup
 from tenantry.local.supervisor import Supervised, Supervisor
-from tenantry.local.toolchain import KUBELET, TOOLS, Toolchain
+from tenantry.local.toolchain import KUBELET, TOOLS, Toolchain, reference
 from tenantry.local.validity import validities
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked
 from tenantry.tenancy.validity import Validity
@@ -358,9 +358,10 @@ class LocalPlatform:
 
     def _built_tools(self, layout: Layout, say: Callable[[str], None]) -> dict[str, Path]:
         wanted = [tool for tool in TOOLS if self._existing(layout) is None or tool.name in {"bao", "kubectl"}]
+        toolchain = Toolchain()
         if self._real_nodes(layout):
-            wanted.append(KUBELET)
-        return Toolchain().find(wanted, say)
+            wanted += [KUBELET, reference(toolchain.sources)]
+        return toolchain.find(wanted, say)
 
     def _site(self, layout: Layout, *, tools: dict[str, Path]) -> Site:
         """What the parts share. tools: empty where they are only asked, not started."""

@@ -4,6 +4,7 @@ official release, a build from Go modules. What is fetched or built is kept in t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from tenantry.local.layout import make_folder, write_json
 from tenantry.local.release import Release, fetch
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["ETCDUTL", "KUBELET", "TOOLS", "Tool", "Toolchain", "default_cache"]
+__all__ = ["ETCDUTL", "KUBELET", "REFERENCE", "TOOLS", "Tool", "Toolchain", "default_cache", "reference"]
 
 _KUBERNETES = "1.36.3"
 _ETCD = "3.6.16"
@@ -65,6 +66,23 @@ def _kubernetes(name: str) -> Tool:
         release=Release(url="https://dl.k8s.io/v{version}/bin/{os}/{arch}/" + name, sums="{url}.sha512"),
         module=("kubernetes", f"k8s.io/kubernetes/cmd/{name}"),
         ldflags=tuple(flags),
+    )
+
+
+REFERENCE = "tenantry-reference"
+"""Name of the program of the reference workload."""
+
+
+def reference(sources: Path) -> Tool:
+    """The reference workload's program. Its source is here, so its version is what stands in it: a digest."""
+    digest = hashlib.sha256()
+    for path in sorted(one for one in (sources / "reference").iterdir() if one.suffix in {".go", ".mod", ".sum"}):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return Tool(
+        name=REFERENCE,
+        version=digest.hexdigest()[:12],
+        fits=(),
+        module=("reference", "tenantry.dev/tools/reference"),
     )
 
 
@@ -137,7 +155,7 @@ class Toolchain:
         offline: bool | None = None,
     ) -> None:
         self._cache = cache or default_cache()
-        self._sources = sources or Path(__file__).resolve().parents[2] / "tools"
+        self.sources = sources or Path(__file__).resolve().parents[2] / "tools"
         self._search = tuple(search) if search is not None else _search_path()
         self._offline = offline if offline is not None else os.environ.get("TENANTRY_OFFLINE") == "1"
 
@@ -206,7 +224,7 @@ class Toolchain:
     def _built(self, module: str, tools: list[Tool], say: Callable[[str], None]) -> dict[str, _Found]:
         names = ", ".join(tool.name for tool in tools)
         go = shutil.which("go")
-        source = self._sources / module
+        source = self.sources / module
         if go is None or not (source / "go.mod").exists():
             raise DependencyUnavailable(
                 f"{names}: neither installed nor to be had from the official releases, and "

@@ -42,7 +42,7 @@ def choose_release(
 ) -> ReleaseFields | None:
     """The release that the file names, else the pinned one, else the catalogue's default. None: a finding."""
     releases = {one.name: one for one in entry.workload.spec.releases}
-    wanted = tenant.spec.release or pinned_release or entry.workload.spec.releases[-1].name
+    wanted = tenant.spec.release or pinned_release or entry.workload.spec.default_release.name
     if wanted not in releases:
         findings.add(
             ("spec", "release"),

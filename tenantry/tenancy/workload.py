@@ -212,6 +212,8 @@ class ReleaseFields(Fields):
     """When given, the image is exactly this one, whatever the tag says later."""
     upgrades_from: tuple[str, ...] = ()
     """Releases from which this one is reached in one step; left out: every earlier one."""
+    preview: Flag = False
+    """Taken only where a tenant file names it."""
 
 
 class StorageFields(Fields):
@@ -250,7 +252,7 @@ class WorkloadFields(Fields):
     image: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/:-]*$")]
     """Without tag."""
     releases: Annotated[tuple[ReleaseFields, ...], Field(min_length=1)]
-    """Oldest first; the last is the default."""
+    """Oldest first; the last that is no preview is the default."""
     uid: Positive
     gid: Positive
     unprivileged_port_start: Annotated[int, Field(ge=0, le=1024, strict=True)] | None = None
@@ -270,11 +272,18 @@ class WorkloadFields(Fields):
     alerts: tuple[AlertFields, ...] = ()
     usage: UsageFields = UsageFields()
 
+    @property
+    def default_release(self) -> ReleaseFields:
+        """What a tenant gets whose file names no release."""
+        return [one for one in self.releases if not one.preview][-1]
+
     @model_validator(mode="after")
     def _consistent(self) -> WorkloadFields:
         def refuse(message: str) -> None:
             raise PydanticCustomError("workload", "{message}", {"message": message, "hint": None})
 
+        if all(one.preview for one in self.releases):
+            refuse("every release is a preview: one must be the default")
         volumes = {one.name for one in self.storage}
         for module in self.modules:
             unknown = set(module.mounts) - volumes

@@ -117,3 +117,11 @@ def test_the_api_server_asks_what_has_smoke_checks_where_the_cell_says_from_wher
     assert not allowed(policies, server, own(spec, "web"), 81)
     assert not allowed(policies, server, own(spec, "mail"), 80)
     assert not allowed(policies, End(address="10.0.0.2"), own(spec, "web"), 80)
+
+
+def test_an_own_cache_that_no_module_reaches_lets_nobody_in(spec: TenantSpec) -> None:
+    modules = tuple(replace(one, reach=one.reach - {Reach.CACHE}) for one in spec.workload.modules)
+    alone = replace(spec, cache=replace(spec.cache, dedicated=True), workload=replace(spec.workload, modules=modules))
+    policies = network_policies(alone)
+    assert not allowed(policies, own(alone, "web"), own(alone, "cache"), alone.cache.port)
+    assert not allowed(policies, OUTSIDE["ingress"][0], own(alone, "cache"), alone.cache.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -229,3 +230,22 @@ def test_the_tenants_hosts_are_served_with_a_certificate_and_a_name(spec: Tenant
     annotations = ingress["metadata"]["annotations"]
     assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt"
     assert annotations["external-dns.alpha.kubernetes.io/hostname"] == ",".join(spec.hosts)
+
+
+def test_what_a_pod_mounts_is_made_before_the_pod(spec: TenantSpec, registered: Run) -> None:
+    """Else its owner would be waited for, and never come up: on simulated nodes nobody would notice."""
+    desired = registered(spec)
+    by_urn = {one.urn: one for one in desired.resources}
+    owners = [one for one in desired.resources if one.is_kubernetes and list(pods(replace(desired, resources=(one,))))]
+    assert owners
+    for owner in owners:
+        before, ahead = set[str](), list(owner.dependencies)
+        while ahead:
+            urn = ahead.pop()
+            if urn not in before:
+                before.add(urn)
+                ahead += by_urn[urn].dependencies
+        made = {by_urn[urn].inputs["metadata"]["name"] for urn in before if kind(by_urn[urn]) == "ConfigMap"}
+        ((_, pod),) = pods(replace(desired, resources=(owner,)))
+        mounted = {volume["configMap"]["name"] for volume in pod["spec"].get("volumes", ()) if "configMap" in volume}
+        assert mounted <= made, owner.urn

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ def user(tmp_path_factory: pytest.TempPathFactory, kernel_settings: dict[str, st
 @pytest.fixture(scope="session")
 def layout(user: User) -> Layout:
     return Layout.of("default", user.home / "local" / "default")
+
+
+Kubectl = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def kubectl(layout: Layout) -> Kubectl:
+    """kubectl as the platform's administrator: what it prints. It must not fail."""
+
+    def run(*arguments: str, text: str | None = None) -> str:
+        command = [str(layout.tools / "kubectl"), f"--kubeconfig={layout.client / 'kubeconfig'}", *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=180, check=False)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    return run
 
 
 def settings_now() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from tenantry.local.images import AGENT
 from tenantry.local.layout import Layout, read_json
 from tenantry.local.node import NodePlace
+from tenantry.local.part import web
 from tests.e2e.user import User
-from tests.realpods.conftest import settings_now
+from tests.realpods.conftest import Kubectl, settings_now
 
 POD = f"""\
 apiVersion: v1
@@ -47,13 +49,12 @@ def place(layout: Layout) -> NodePlace:
 
 
 @pytest.fixture(scope="module")
-def pod(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def pod(kubectl: Kubectl) -> Iterator[str]:
     """A pod of nobody's on the real node."""
-    file = tmp_path_factory.mktemp("pod") / "pod.yaml"
-    file.write_text(POD)
-    user.shell(f"kubectl apply -f {file} && kubectl wait --for=condition=Ready pod/probe --timeout=120s")
+    kubectl("apply", "-f", "-", text=POD)
+    kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=120s")
     yield "probe"
-    user.shell("kubectl delete pod probe --ignore-not-found")
+    kubectl("delete", "pod", "probe", "--ignore-not-found")
 
 
 def _parts(user: User) -> dict[str, dict[str, Any]]:
@@ -73,16 +74,16 @@ def _traces(layout: Layout, place: NodePlace) -> list[str]:
     return found
 
 
-def test_every_part_runs_and_simulated_nodes_stand_beside_the_real_one(user: User) -> None:
+def test_every_part_runs_and_simulated_nodes_stand_beside_the_real_one(user: User, kubectl: Kubectl) -> None:
     parts = _parts(user)
     assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(parts, "running")
     assert {"containerd", "kubelet"} <= set(parts)
-    nodes = user.shell("kubectl get nodes --no-headers").stdout.splitlines()
+    nodes = kubectl("get", "nodes", "--no-headers").splitlines()
     assert {line.split()[0] for line in nodes if " Ready " in line} == {"local-a", "local-b", "local-c", "local-real"}
 
 
-def test_the_cells_own_pods_stay_on_simulated_nodes(user: User) -> None:
-    shown = user.shell("kubectl get pods -n tenantry-egress -o custom-columns=N:.spec.nodeName --no-headers").stdout
+def test_the_cells_own_pods_stay_on_simulated_nodes(kubectl: Kubectl) -> None:
+    shown = kubectl("get", "pods", "-n=tenantry-egress", "-o=custom-columns=N:.spec.nodeName", "--no-headers")
     assert set(shown.split()) < {"local-a", "local-b", "local-c"}
     assert shown.split()
 
@@ -102,33 +103,31 @@ def test_nothing_listens_beyond_loopback_and_the_bridge(user: User, place: NodeP
     assert addresses <= {"127.0.0.1", "::1", place.gateway}
 
 
-def test_a_pod_reaches_the_shared_services_and_nothing_else(user: User, layout: Layout, pod: str) -> None:
+def test_a_pod_reaches_the_shared_services_and_nothing_else(kubectl: Kubectl, layout: Layout, pod: str) -> None:
     ports = read_json(layout.record)["ports"]
     gateway = NodePlace.of(layout, read_json(layout.record)["subnet"]).gateway
     tries = "".join(
         f"nc -w 2 {gateway} {port} </dev/null >/dev/null 2>&1 && echo {name} || :; " for name, port in ports.items()
     )
-    reached = user.shell(f"kubectl exec {pod} -- /bin/sh -c '{tries}'").stdout.split()
+    reached = kubectl("exec", pod, "--", "/bin/sh", "-c", tries).split()
     assert set(reached) == {"openbao", "mariadb", "redis", "rabbitmq"}
-    routes = user.shell(f"kubectl exec {pod} -- cat /proc/net/route").stdout.splitlines()[1:]
+    routes = kubectl("exec", pod, "--", "cat", "/proc/net/route").splitlines()[1:]
     assert [line.split()[1] for line in routes if line.split()[7] == "00000000"] == []
-    assert "nameserver" not in user.shell(f"kubectl exec {pod} -- cat /etc/resolv.conf").stdout
+    assert "nameserver" not in kubectl("exec", pod, "--", "cat", "/etc/resolv.conf")
 
 
 def test_the_kubelet_answers_nobody_without_a_certificate(layout: Layout, place: NodePlace) -> None:
-    from tenantry.local.part import web
-
     port = read_json(layout.record)["ports"]["kubelet"]
     with web(authority_file=layout.ca_file) as client:
         assert client.request("GET", f"https://{place.gateway}:{port}/pods").status == 401
 
 
-def test_a_real_node_leaves_the_machines_settings_alone(user: User, pod: str, kernel_settings: dict[str, str]) -> None:
+def test_a_real_node_leaves_the_machines_settings_alone(pod: str, kernel_settings: dict[str, str]) -> None:
     assert settings_now() == kernel_settings
 
 
 def test_a_killed_supervisor_takes_the_node_with_it_and_down_leaves_no_trace(
-    user: User, layout: Layout, place: NodePlace, pod: str
+    user: User, kubectl: Kubectl, layout: Layout, place: NodePlace, pod: str
 ) -> None:
     assert _traces(layout, place)
     os.kill(int((layout.supervisor / "pid").read_text()), signal.SIGKILL)
@@ -136,7 +135,7 @@ def test_a_killed_supervisor_takes_the_node_with_it_and_down_leaves_no_trace(
     assert _traces(layout, place) == []
     assert set(_states(user)) == {"stopped"}
     user.types("tenantry", "local", "up")
-    _await_again(user, pod)
+    _await_again(kubectl, pod)
 
 
 def _states(user: User) -> list[str]:
@@ -144,10 +143,7 @@ def _states(user: User) -> list[str]:
 
 
 @retry(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True)
-def _await_again(user: User, pod: str) -> None:
+def _await_again(kubectl: Kubectl, pod: str) -> None:
     """The pod runs again, in a container that is not the old one."""
-    status = user.shell(
-        f"kubectl get pod {pod} -o jsonpath='{{.status.containerStatuses[0].ready}} "
-        "{.status.containerStatuses[0].restartCount}'"
-    ).stdout.split()
-    assert status == ["true", "1"]
+    (container,) = json.loads(kubectl("get", "pod", pod, "-o=json"))["status"]["containerStatuses"]
+    assert (container["ready"], container["restartCount"]) == (True, 1)

@@ -13,11 +13,14 @@ from tenantry.local import Nodes, node
 from tenantry.local.bridge import _rules
 from tenantry.local.description import describe
 from tenantry.local.image import Image
+from tenantry.local.images import images
 from tenantry.local.layout import Layout, read_json, write_json
 from tenantry.local.machine import LocalPlatform
 from tenantry.local.node import NodePlace, choose_subnet, require_machine
 from tenantry.local.part import Site
 from tenantry.local.pki import Authority
+from tenantry.local.toolchain import REFERENCE, reference
+from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput
 
 
@@ -148,3 +151,25 @@ def test_an_image_whose_program_has_changed_is_another(tmp_path: Path) -> None:
     before = image.fingerprint()
     program.write_bytes(b"other")
     assert image.fingerprint() != before
+
+
+def test_the_reference_workloads_images_are_those_that_the_catalogue_names(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF")
+    made = {
+        image.name: image for image in images(dict.fromkeys(("busybox", "bao", "redis-server", REFERENCE), program))
+    }
+    described = Catalogue.load().workloads["reference"][1].workload.spec
+    for release in described.releases:
+        image = made[f"{described.image}:{release.tag}"]
+        assert image.files["etc/reference/release"] == f"{release.name}\n"
+        assert "bin/sh" in image.links
+
+
+def test_the_reference_programs_version_is_its_source(tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    (folder / "main.go").write_text("package main\n")
+    before = reference(tmp_path).version
+    (folder / "main.go").write_text("package main // changed\n")
+    assert reference(tmp_path).version != before

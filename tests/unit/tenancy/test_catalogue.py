@@ -147,3 +147,16 @@ def test_no_web_server_migrates_and_no_stock_entrypoint_runs(resolve_text: Resol
         assert not (module.kind is not ModuleKind.TASK and "migrat" in words)
     assert [one.name for one in spec.workload.modules if one.run_before][-1] == "migrate"
     assert spec.workload.uid > 0
+
+
+def test_a_preview_is_never_the_default_and_a_workload_needs_one_that_is_not(copied: Path) -> None:
+    reference = Catalogue.load().workloads["reference"][1].workload.spec
+    assert [one.name for one in reference.releases if one.preview] == ["1.2-bad"]
+    assert reference.default_release.name == "1.1"
+    file = copied / "workloads/reference/v1/workload.yaml"
+    file.write_text(file.read_text().replace('tag: "1.0"}', 'tag: "1.0", preview: true}'))
+    assert Catalogue.load(copied).workloads["reference"][1].workload.spec.default_release.name == "1.1"
+    file.write_text(file.read_text().replace('tag: "1.1"}', 'tag: "1.1", preview: true}'))
+    with pytest.raises(InvalidInput) as caught:
+        Catalogue.load(copied)
+    assert "every release is a preview" in caught.value.problems[0].message
