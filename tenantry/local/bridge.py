@@ -47,6 +47,12 @@ class Bridge:
         self._run("nft", "-f", "-", text=f"add {table}\ndelete {table}\n")
 
     def _run(self, tool: str, *arguments: str, text: str = "") -> None:
+        if tool not in self._tools:
+            raise DependencyUnavailable(
+                f"the bridge for pods cannot be set: {tool} is missing on this machine",
+                where=self._place.bridge,
+                hint=f"install {tool} again (Debian: nftables, iproute2), then run it again",
+            )
         done = subprocess.run(
             [str(self._tools[tool]), *arguments], input=text, capture_output=True, text=True, timeout=30, check=False
         )
