@@ -83,7 +83,10 @@ def _kubernetes(site: Site, *, simulated: bool) -> Kubernetes:
     classes = {"storage_class": "simulated", "shared_storage_class": "simulated"}
     if site.node is None:
         return Kubernetes(simulated_nodes=True, **classes)
-    return Kubernetes(simulated_nodes=False, tenant_nodes=dict([NODE_LABEL]), **classes)
+    machine = Peer(cidr=f"{site.node.gateway}/32")
+    return Kubernetes(
+        simulated_nodes=False, tenant_nodes=dict([NODE_LABEL]), api_server_peer=machine, ingress_peer=machine, **classes
+    )
 
 
 def _images() -> Images:

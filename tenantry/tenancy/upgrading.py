@@ -71,7 +71,7 @@ def _asked(tenant: Tenant, catalogue: Catalogue, running: Version, text: str) ->
 
 def newest(entry: WorkloadEntry) -> str:
     """The release that the catalogue gives new tenants."""
-    return entry.workload.spec.releases[-1].name
+    return entry.workload.spec.default_release.name
 
 
 def due(want: Wanted, running: Version, last: Release | None) -> bool:
