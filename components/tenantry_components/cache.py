@@ -53,7 +53,7 @@ class Cache(pulumi.ComponentResource):
         login = KvSecrets(
             "cache",
             mount=spec.cell.spec.openbao.kv_mount,
-            path=f"{spec.names.kv_path}/cache",
+            path=f"{spec.names.kv_path}/{spec.cache.login}",
             generate={"username": 8, "password": 32},
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -51,7 +51,8 @@ class Keys(pulumi.ComponentResource):
                     connection=spec.names.namespace if own_database else "",
                     address=f"{spec.database.host}:{spec.database.port}",
                     roles=[spec.names.database_role_a, spec.names.database_role_b],
-                    opts=kept,
+                    # For a cache alone it opens no data, and a plan without a cache of its own does without it.
+                    opts=kept if own_database else pulumi.ResourceOptions(parent=self),
                 )
             )
         self.ready: Sequence[pulumi.Resource] = tuple(ready)

@@ -194,7 +194,7 @@ def _database_pod(spec: TenantSpec, files: tuple[Configuration, ...], digest: st
 
 
 def _cache_files(spec: TenantSpec) -> tuple[Configuration, ...]:
-    secret = f"{spec.cell.spec.openbao.kv_mount}/data/{spec.names.kv_path}/cache"
+    secret = f"{spec.cell.spec.openbao.kv_mount}/data/{spec.names.kv_path}/{spec.cache.login}"
     prefix = spec.names.cache_prefix
     users = (
         "user default off\n"

@@ -102,11 +102,6 @@ class Sampler:
             self._watched.pop(name, None)
         self._queue.forget(name)
 
-    def watched(self) -> int:
-        """How many tenants are read, for the metrics."""
-        with self._lock:
-            return sum(bool(one.samples) for one in self._watched.values())
-
     @staticmethod
     def _read_of(spec: TenantSpec, running: Iterable[str]) -> tuple[ModuleSpec, ...]:
         return tuple(one for one in scalable(spec) if one.name in running and by_load(spec, one))

@@ -169,10 +169,27 @@ def _print(body: Mapping[str, Any], standing: Standing) -> None:
             escape(str(one["message"])),
         )
     out.print(conditions)
+    if told.get("modules"):
+        out.print(_modules(told["modules"]))
     if standing.trouble is not None:
         out.print(f"[bold red]needs a hand:[/] {escape(standing.doing)}")
     elif not standing.reached:
         out.print(f"[bold]under way:[/] {escape(standing.doing)}")
+
+
+def _modules(told: Iterable[Mapping[str, Any]]) -> Table:
+    """How many replicas each module has, and why."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("MODULE", "READY", "CAPPED BY", "WHY"):
+        table.add_column(column, overflow="fold")
+    for one in told:
+        table.add_row(
+            escape(str(one["name"])),
+            f"{one['ready']}/{one['replicas']}",
+            str(one.get("cappedBy", "-")),
+            escape(str(one["why"])),
+        )
+    return table
 
 
 def _new(found: Iterable[dict[str, Any]], told: set[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tenantry.cli import backup_commands, deletion_commands, drift_commands, release_commands, status_commands, tables
+from tenantry.cli import (
+    backup_commands,
+    deletion_commands,
+    drift_commands,
+    edit_commands,
+    release_commands,
+    status_commands,
+    tables,
+)
 from tenantry.cli.declaring import declare, objects_of
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns, LiveTenants
@@ -274,6 +282,7 @@ def destroy(
 
 deletion_commands.register(app)
 backup_commands.register(app)
+edit_commands.register(app)
 status_commands.register(app)
 release_commands.register(app)
 drift_commands.register(app)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tenantry.engine import EmbeddedEngine
-from tenantry.engine.interface import Engine, Event, OnEvent, Preview, Program, RunResult, Stack
+from tenantry.engine.interface import Engine, Event, OnEvent, Op, Preview, Program, RunResult, Stack
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.drifted import findings_of
 from tenantry.fleet.home import cell_home
@@ -33,6 +33,7 @@ from tenantry.tenancy.deletion import INCARNATION
 from tenantry.tenancy.drift import Finding
 from tenantry.tenancy.errors import (
     Conflict,
+    DependencyUnavailable,
     InvalidInput,
     Locked,
     PolicyViolated,
@@ -45,6 +46,7 @@ from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve, wish
+from tenantry.tenancy.room import asks_for_measuring, over, room_of, roomier, stages, untold, volumes_of
 from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, Installed, TenantSpec
 
 __all__ = ["ORIGIN", "Applied", "Fleet", "check_test_environment"]
@@ -161,6 +163,7 @@ class Fleet:
             pinned_release=record.release,
             pinned_template_version=record.template_version,
             installed=record.installed,
+            volumes=record.volumes,
             closed=closed,
         )
         check_same_tenant(file, spec, record)
@@ -221,7 +224,8 @@ class Fleet:
     def apply(
         self, file: TenantFile, spec: TenantSpec, *, uid: str, wish: str, on_event: OnEvent | None = None
     ) -> RunResult:
-        """Run the stack of one admitted tenant. Its record is claimed first; a killed run is finished by the next.
+        """Run the stack of one admitted tenant, which fits (`check_fits`). Its record is claimed first; a killed run is
+        finished by the next.
 
         wish: noted in the record when the run has reached its goal. Raises what stops the run.
         """
@@ -231,16 +235,58 @@ class Fleet:
             new = self.registry.get(spec.name) is None
             self._check_installed(spec)
             self.registry.claim(self._record(file, spec).model_copy(update={"uid": uid}))
-        stack, program = self.stack_of(spec)
         try:
             with self.releases.exclusive(spec.name):
-                result = self.engine.up(stack, program, on_event=on_event)
+                result = self._run(spec, on_event=on_event)
         except PolicyViolated:
             if new:  # nothing was made, so that nothing has to be kept of it
                 self.registry.forget(spec.name)
             raise
-        self.registry.finished(spec.name, activity=spec.activity.value, resources=result.resources, wish=wish)
+        self.registry.finished(
+            spec.name, activity=spec.activity.value, resources=result.resources, room=room_of(spec), wish=wish
+        )
         return result
+
+    def check_fits(self, file: TenantFile, spec: TenantSpec) -> None:
+        """Refuse a change that takes away what the tenant uses, as measured now. Raises InvalidInput with what is over,
+        DependencyUnavailable where it should be measured and cannot."""
+        record = self.registry.get(spec.name)
+        if record is None or record.finished_at is None or not asks_for_measuring(spec, record.room):
+            return
+        from tenantry.fleet.gauges import Gauges  # only here does the fleet ask the servers itself
+
+        usage = Gauges(self.cell).usage(spec)
+        problems = over(spec, record.room, usage)
+        if problems:
+            raise InvalidInput(
+                f"tenant {spec.name} does not fit into what it asks for now",
+                source=file.source,
+                problems=problems,
+                hint="nothing was changed: it goes on as it was",
+            )
+        if untold(spec, record.room, usage):
+            raise DependencyUnavailable(
+                f"it cannot be told how much tenant {spec.name} uses, and it asks for less than it has",
+                where="spec.plan",
+                hint="are the cell's MariaDB and RabbitMQ up? Nothing was changed; try again then",
+            )
+
+    def _run(self, spec: TenantSpec, *, if_changed: bool = False, on_event: OnEvent | None = None) -> RunResult:
+        """Run the stack of a claimed tenant, in the order that is safe for its room."""
+        record = self.record(spec.name)
+        stack, _ = self.stack_of(spec)
+        *before, last = stages(spec, record.room)
+        earlier = [self.engine.up(stack, tenant_program(one), on_event=on_event) for one in before]
+        result = self.engine.up(stack, tenant_program(last), if_changed=if_changed, on_event=on_event)
+        if not earlier:
+            return result
+        runs = (*earlier, result)
+        return replace(
+            result,
+            changes=tuple(change for one in runs for change in one.changes),
+            counts={op: sum(one.counts.get(op, 0) for one in runs) for op in Op},
+            seconds=sum(one.seconds for one in runs),
+        )
 
     # -- releases -----------------------------------------------------------------------------------------
 
@@ -257,6 +303,7 @@ class Fleet:
             pinned_release=record.release,
             pinned_template_version=record.template_version,
             installed=installed or record.installed,
+            volumes=record.volumes,
             closed=record.activity == Activity.CLOSED,
         )
 
@@ -284,7 +331,13 @@ class Fleet:
         record = self.record(name)
         spec = self.spec_of(record)
         tenant = parse_tenant(record.manifest, source=record.source).tenant
-        self.registry.finished(name, activity=spec.activity.value, resources=record.resources, wish=wish(tenant, spec))
+        self.registry.finished(
+            name,
+            activity=spec.activity.value,
+            resources=record.resources,
+            room=room_of(spec),
+            wish=wish(tenant, spec),
+        )
 
     def operations(self, namespace: str) -> Operations:
         """Journals of long operations on the tenant of a namespace."""
@@ -388,6 +441,8 @@ class Fleet:
 
         The records are claimed first, all or none, so that a killed run is finished under the same names.
         """
+        for file, spec in specs:
+            self.check_fits(file, spec)
         with self.registry.exclusive():
             for _, spec in specs:
                 self._refuse_deleted(spec.name)
@@ -442,8 +497,6 @@ class Fleet:
             )
 
     def _up_one(self, spec: TenantSpec, if_changed: bool, on_event: Callable[[str, Event], None] | None) -> Applied:
-        stack, program = self.stack_of(spec)
-
         def forward(event: Event) -> None:
             if on_event is not None:
                 on_event(spec.name, event)
@@ -451,11 +504,13 @@ class Fleet:
         try:
             with self.releases.exclusive(spec.name):
                 self._check_installed(spec)
-                result = self.engine.up(stack, program, if_changed=if_changed, on_event=forward)
+                result = self._run(spec, if_changed=if_changed, on_event=forward)
         except TenantryError as error:
             return Applied(spec=spec, result=None, error=error)
         if result.changes:
-            self.registry.finished(spec.name, activity=spec.activity.value, resources=result.resources)
+            self.registry.finished(
+                spec.name, activity=spec.activity.value, resources=result.resources, room=room_of(spec)
+            )
         return Applied(spec=spec, result=result, error=None)
 
     def check_destroyable(self, name: str) -> Record:
@@ -497,6 +552,8 @@ class Fleet:
             database_tier=spec.database.tier.value,
             hold=spec.hold,
             last_good=earlier.last_good if earlier else None,
+            room=roomier(earlier.room if earlier else {}, room_of(spec)),
+            volumes=(earlier.volumes if earlier else {}) | volumes_of(spec),
         )
 
 

@@ -11,19 +11,19 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pymysql
 from pymysql.constants import ER
 
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import TenantryError
+from tenantry.tenancy.room import Usage
 from tenantry.tenancy.scaling import Reading
-from tenantry.tenancy.spec import DatabaseTier, MessagingKind, ScalingSource, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, ScalingSource, TenantSpec
 from tenantry_components.providers import rabbitmq_server
 from tenantry_components.providers.mariadb_server import OBSERVER, MariaDbServer, Session, server
 
-__all__ = ["Gauges", "Usage"]
+__all__ = ["Gauges"]
 
 _log = logging.getLogger(__name__)
 _FRESH_S = 5.0
@@ -38,15 +38,6 @@ _MIB = 1024 * 1024
 _SIZE = (
     "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """How much a tenant uses of what its plan sells; None where it cannot be told. messages: waiting in RabbitMQ."""
-
-    contacts: int | None
-    database_mib: int | None
-    messages: int | None
 
 
 class Gauges:
@@ -92,9 +83,8 @@ class Gauges:
         return Usage(
             contacts=counted.get("contacts"),
             database_mib=None if size is None else -(-size // _MIB),
-            messages=self._messages(spec.names.messaging_vhost, None)
-            if spec.messaging.kind is MessagingKind.RABBITMQ
-            else 0,
+            # Whatever it asks for now: it may have had a virtual host until now.
+            messages=self._messages(spec.names.messaging_vhost, None),
         )
 
     # -- RabbitMQ -----------------------------------------------------------------------------------------

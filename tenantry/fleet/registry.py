@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tenantry.engine.storage import storage_error, write_atomically
 from tenantry.tenancy.errors import Conflict, Locked, StateCorrupt
 from tenantry.tenancy.release import Version
+from tenantry.tenancy.room import Volume
 from tenantry.tenancy.spec import Hold, Installed
 
 __all__ = ["Record", "Registry"]
@@ -32,7 +33,8 @@ class Record(BaseModel):
     asked for (`resolving.wish`); "" where nobody noted it. activity: what of its workload that run left standing.
     resources: how many resources that run left in its stack. database_tier: where its data lies.
     hold: what a release under way keeps from running. last_good: the version with which a run last reached its goal; a
-    release under way may run another.
+    release under way may run another. room: what runs have given it (`room.room_of`); while one is under way the larger
+    of before and after. volumes: those that stand.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +59,8 @@ class Record(BaseModel):
     database_tier: str | None = None
     hold: Hold = Hold.NONE
     last_good: Version | None = None
+    room: dict[str, int] = Field(default_factory=dict)
+    volumes: dict[str, Volume] = Field(default_factory=dict)
 
     @property
     def running(self) -> Version:
@@ -143,8 +147,9 @@ class Registry:
                 )
         self._write(record)
 
-    def finished(self, name: str, *, activity: str, resources: int, wish: str = "") -> None:
-        """Note that a run of the tenant's stack reached its goal now, what it was asked for and what it left."""
+    def finished(self, name: str, *, activity: str, resources: int, room: Mapping[str, int], wish: str = "") -> None:
+        """Note that a run of the tenant's stack reached its goal now: what it was asked for, what it left standing, and
+        the room that it gave."""
         with self.exclusive():
             record = self.get(name)
             if record is not None:
@@ -154,6 +159,7 @@ class Registry:
                     "activity": activity,
                     "resources": resources,
                     "last_good": record.running if record.hold is Hold.NONE else record.last_good,
+                    "room": dict(room),
                 }
                 self._write(record.model_copy(update=noted))
 

@@ -101,6 +101,23 @@ class TenantObjects:
         except ApiError as error:
             raise _refused(error, name, file=file) from None
 
+    def edit(self, body: Body, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Change fields of this very object's spec, None takes one away. The object as it is then. Raises Conflict when
+        somebody else changed it meanwhile."""
+        name = str(body["metadata"]["name"])
+        met = {"uid": body["metadata"]["uid"], "resourceVersion": body["metadata"]["resourceVersion"]}
+        change = {"metadata": met, "spec": patch}
+        try:
+            return self._cluster.request(
+                "PATCH", path_of(name), query={"fieldManager": _MANAGER}, body=change, content_type=_MERGE
+            )
+        except ApiError as error:
+            if error.status == 409:
+                raise Conflict(
+                    f"tenant {name} was changed meanwhile", where=f"tenant/{name}", hint="run the command again"
+                ) from None
+            raise _refused(error, name) from None
+
     def annotate(self, body: Body, **annotations: str | None) -> None:
         """Set annotations of this very object, None takes one away. Keys as `annotate(body, **{"a/b": "c"})`."""
         name = str(body["metadata"]["name"])

@@ -14,6 +14,7 @@ __all__ = ["PLACEHOLDERS", "fill", "unknown_in"]
 
 PLACEHOLDERS: Mapping[str, str] = {
     "cache.host": "host of Redis, the cell's or the tenant's own",
+    "cache.login": "where OpenBao keeps its login, below kv.path",
     "cache.port": "its port (TLS)",
     "cache.prefix": "prefix that every key must have; ends with a colon",
     "database.host": "host of MariaDB",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -33,8 +33,9 @@ from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.naming import names
 from tenantry.tenancy.placeholders import fill
-from tenantry.tenancy.plans import Plan
+from tenantry.tenancy.plans import EnvironmentClass, Plan
 from tenantry.tenancy.quota import connections_needed, quota_of
+from tenantry.tenancy.room import Volume
 from tenantry.tenancy.rules import (
     check_ceiling,
     check_connections,
@@ -85,6 +86,7 @@ def resolve(
     taken_hosts: Mapping[str, str] | None = None,
     pinned_release: str | None = None,
     pinned_template_version: int | None = None,
+    volumes: Mapping[str, Volume] | None = None,
     installed: Installed | None = None,
     closed: bool = False,
 ) -> TenantSpec:
@@ -92,6 +94,7 @@ def resolve(
 
     taken_hosts: host name → name of the tenant that has it. pinned_release, pinned_template_version: what the tenant
     got when it was made; used where the file names none, so that a newer catalogue changes nobody by itself.
+    volumes: those that the tenant has by now; a smaller plan does not shrink them.
     installed: what a living tenant's stack was last made of; it counts even where the file names another release,
     which a release action brings.
     closed: whatever the tenant says, nothing of its workload stands (it has expired).
@@ -128,7 +131,10 @@ def resolve(
     assert release is not None
 
     derived = names(tenant.metadata.name, incarnation)
-    database = choose_database(tenant, plan, environment, cell, derived, findings)
+    volumes = volumes or {}
+    sold = choose_database(tenant, plan, environment, cell, derived, findings)
+    stands = volumes.get("database")
+    database = sold if stands is None else replace(sold, storage_mib=max(sold.storage_mib, stands.size_mib))
     cache = choose_cache(plan, cell, derived, findings)
     messaging = choose_messaging(plan, cell)
     limits = _limits(tenant, plan)
@@ -146,7 +152,7 @@ def resolve(
         findings=findings,
     )
     check_scaling(tenant, entry.workload, cell, findings)
-    storage = _storage(entry, plan, modules)
+    storage = _storage(entry, plan, environment, modules, volumes)
     quota = quota_of(
         modules,
         storage,
@@ -155,7 +161,14 @@ def resolve(
         backup=wanted.backup.enabled,
     )
     if len(findings) == earlier:  # a module beyond its own bounds would only be blamed a second time
-        check_ceiling(tenant, plan, quota, modules, findings)
+        bought = quota_of(
+            modules,
+            _storage(entry, plan, environment, modules, {}),
+            database=sold,
+            cache=cache,
+            backup=wanted.backup.enabled,
+        )
+        check_ceiling(tenant, plan, bought, modules, findings)
         needed = connections_needed(modules) + (BACKUP_CONNECTIONS if wanted.backup.enabled else 0)
         check_connections(tenant, plan, cell, database, needed, findings)
     findings.raise_any(summary)
@@ -289,6 +302,7 @@ def _values(
     """A value for each of placeholders.PLACEHOLDERS."""
     return {
         "cache.host": cache.host,
+        "cache.login": cache.login,
         "cache.port": str(cache.port),
         "cache.prefix": derived.cache_prefix,
         "database.host": database.host,
@@ -318,18 +332,32 @@ def _values(
     }
 
 
-def _storage(entry: WorkloadEntry, plan: Plan, modules: tuple[ModuleSpec, ...]) -> tuple[StorageSpec, ...]:
-    """Volumes that an enabled module mounts; shared where more than one pod may have it at a time."""
+def _storage(
+    entry: WorkloadEntry,
+    plan: Plan,
+    environment: EnvironmentClass,
+    modules: tuple[ModuleSpec, ...],
+    volumes: Mapping[str, Volume],
+) -> tuple[StorageSpec, ...]:
+    """Volumes that an enabled module mounts; shared where more than one pod may ever have it, on whatever plan, since
+    a volume stays what it is. One that stands in `volumes` neither shrinks nor stops being shared."""
+    cap = environment.spec.max_replicas
+    scaled = {
+        one.name
+        for one in entry.workload.spec.modules
+        if min(max(size.bounds.replicas for size in one.sizes.values()), cap or 1000) > 1
+    }
     specs = []
     for one in entry.workload.spec.storage:
         mounting = [module for module in modules if one.name in module.mounts]
         if mounting:
-            several = len(mounting) > 1 or any(module.replicas_max > 1 for module in mounting)
+            stands = volumes.get(one.name, Volume(size_mib=0, shared=False))
+            several = len(mounting) > 1 or any(module.name in scaled for module in mounting) or stands.shared
             specs.append(
                 StorageSpec(
                     name=one.name,
                     mount_path=one.mount_path,
-                    size_mib=one.sizes[plan.spec.size],
+                    size_mib=max(one.sizes[plan.spec.size], stands.size_mib),
                     shared=one.shared and several,
                     backup=one.backup,
                 )

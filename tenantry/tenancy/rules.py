@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _CREDENTIALS = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}(/[a-z0-9][a-z0-9_-]{0,60}){0,4}")
-RESERVED_CREDENTIALS = ("app", "cache", "messaging")
+RESERVED_CREDENTIALS = ("app", "cache", "messaging", "own-cache")
 
 
 def check_placement(placement: Placement, cell: Cell, findings: Findings) -> None:

@@ -350,6 +350,12 @@ class CacheSpec:
     port: int
     memory_mib: int
 
+    @property
+    def login(self) -> str:
+        """Where OpenBao keeps its login, below the tenant's folder. Of each kind its own: a change of plan makes the
+        new one before it removes the old."""
+        return "own-cache" if self.dedicated else "cache"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagingSpec:

@@ -7,7 +7,10 @@ from tenantry.tenancy.conditions import Condition
 from tenantry.tenancy.errors import RunFailed
 from tenantry.tenancy.lifecycle import Claim, Verb
 from tenantry.tenancy.resolving import wish
+from tenantry.tenancy.scaling import by_cpu, scalable
+from tenantry.tenancy.spec import TenantSpec
 from tenantry_operator.contract import Context, Outcome
+from tenantry_operator.replicas import scale
 from tenantry_operator.tracing import phases
 
 __all__ = ["Provision"]
@@ -45,6 +48,8 @@ class Provision:
 
         if context.cancelled.is_set():
             raise RunFailed(f"stopped before it began: {context.cancelled.why}", where=context.name)
+        context.fleet.check_fits(file, spec)
+        lower_to_maxima(context, spec)
         uid = str(context.body["metadata"]["uid"])
         result = context.fleet.apply(file, spec, uid=uid, wish=wish(file.tenant, spec), on_event=phases(tell))
         changed = ", ".join(f"{count} {op}" for op, count in result.counts.items() if count and op is not Op.SAME)
@@ -53,3 +58,15 @@ class Provision:
     def conditions(self, context: Context) -> tuple[Condition, ...]:
         del context
         return ()
+
+
+def lower_to_maxima(context: Context, spec: TenantSpec) -> None:
+    """Modules that have more than they may have from now on: fewer pods first, so that those that stay find room. One
+    that has an autoscaler would only be raised again by it, and is lowered when that has been changed or taken away."""
+    stands = context.fleet.in_force(context.record) if context.record is not None else None
+    owned = {one.name for one in scalable(stands) if not by_cpu(stands, one)} if stands is not None else set()
+    wanted = {one.name: one.wanted for one in context.modules or ()}
+    for module in scalable(spec):
+        if module.name in owned and wanted.get(module.name, 0) > module.replicas_max:
+            context.progress(f"lowering {module.name} to {module.replicas_max}")
+            scale(context.kubernetes, context.namespace, module.name, module.replicas_max)

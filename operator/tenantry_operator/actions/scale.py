@@ -129,7 +129,7 @@ class Scale:
 
     @staticmethod
     def _held(context: Context) -> bool:
-        return any(context.operations.get(one) is not None for one in _HOLDING)
+        return any(_under_way(context.operations.get(one)) for one in _HOLDING)
 
     def _targets(self, context: Context, spec: TenantSpec) -> tuple[Target, ...]:
         running = _running(context, spec)
@@ -158,6 +158,11 @@ class Scale:
                 widen(context.kubernetes, context.namespace, module, span)
             with self._lock:
                 self._spans[context.incarnation, module] = span
+
+
+def _under_way(journal: Mapping[str, Any] | None) -> bool:
+    """It has begun and has not ended; one that waits for its time has begun no step."""
+    return journal is not None and journal.get("ended_at") is None and bool(journal.get("begun", True))
 
 
 def _running(context: Context, spec: TenantSpec) -> dict[str, int]:

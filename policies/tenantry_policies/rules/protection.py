@@ -39,7 +39,10 @@ def unprotected_data(stack: Stack) -> Findings:
 
 
 def _made_again(resource: Resource) -> bool:
-    """Logins to servers are made anew when they are gone; an application's own secrets are not."""
+    """Logins to servers are made anew when they are gone, and so is the certificate of a cache; an application's own
+    secrets and a database's at-rest key are not."""
+    if resource.key == "tenantry:OwnServer":
+        return resource.inputs.get("connection") == ""
     return resource.key == "tenantry:KvSecrets" and not str(resource.inputs.get("path") or "").endswith("/app")
 
 
