@@ -18,12 +18,7 @@ from tenantry.engine.storage import StackFiles
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, StateCorrupt, Unsupported
 from tests.integration.backup.conftest import eventually, free_port, process
 
-pytestmark = [
-    pytest.mark.pulumi_cli,
-    pytest.mark.skipif(
-        shutil.which("pulumi") is None, reason="the Pulumi CLI is not on PATH (tenantry engine install)"
-    ),
-]
+pytestmark = pytest.mark.pulumi_cli
 BUCKET = "state"
 
 

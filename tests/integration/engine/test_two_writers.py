@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -14,12 +13,7 @@ from tenantry.engine.interface import ResourceFinished
 from tenantry.tenancy.errors import Locked
 
 EMBEDDED, CLI = EngineKind.EMBEDDED, EngineKind.CLI
-NEEDS_CLI = (
-    pytest.mark.pulumi_cli,
-    pytest.mark.skipif(
-        shutil.which("pulumi") is None, reason="the Pulumi CLI is not on PATH (tenantry engine install)"
-    ),
-)
+NEEDS_CLI = pytest.mark.pulumi_cli
 
 
 @pytest.mark.parametrize(
