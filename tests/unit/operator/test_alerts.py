@@ -13,6 +13,7 @@ import yaml
 
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.validity import Validity, soonest
+from tenantry_operator.backup_metrics import BackupTimes
 from tenantry_operator.metrics import Metrics
 
 RULES = Catalogue.root() / "monitoring" / "operator-alerts.yaml"
@@ -27,7 +28,7 @@ class Part:
     writes = 0
 
     def all(self) -> list[Any]:
-        return [{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}]
+        return [{"metadata": {"name": "acme"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}]
 
     def depth(self) -> int:
         return 0
@@ -38,6 +39,7 @@ class Part:
 def exposed() -> set[str]:
     metrics, part = Metrics(), cast("Any", Part())
     metrics.watch(tenants=part, queue=part, lease=part, lasting=part)
+    metrics.registry.register(BackupTimes(part, part))
     families = list(metrics.registry.collect())
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
     return {one.name + suffix for one in families for suffix in suffixes[one.type]}
