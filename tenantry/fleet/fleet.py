@@ -320,8 +320,7 @@ class Fleet:
                 "hold": installed.hold,
             }
             self.registry.claim(record.model_copy(update=noted))
-        stack, program = self.stack_of(spec)
-        result = self.engine.up(stack, program, on_event=on_event)
+        result = self._run(spec, on_event=on_event)
         with self.registry.exclusive():
             self.registry.claim(self.record(name).model_copy(update={"resources": result.resources}))
         return result
