@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import random
 import time
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from tenantry.cli.live import LiveRuns
 from tenantry.cli.object_deletion import ask_for_deletion, await_deletion, take_back
 from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, find_cell, open_fleet
 from tenantry.cli.reporting import JsonOption, error_document, out, print_json, report_error, say
+from tenantry.engine.locking import username
 from tenantry.fleet import Fleet
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.home import cell_home
@@ -77,7 +77,7 @@ def delete(
         if known is None and not yes:
             fleet.record(name)
             typer.confirm(f"Delete tenant {name}? Its data is erased after the grace period.", abort=True)
-        deletion = deprovisioning.request(name, by=getpass.getuser(), now=now)
+        deletion = deprovisioning.request(name, by=username(), now=now)
         if not wait:
             _show_standing(deletion, "asked for; nothing is done yet", as_json=as_json)
             return

@@ -14,6 +14,7 @@ from tenantry.engine.checkpoint import Recorded
 from tenantry.engine.cluster import ApiError
 from tenantry.engine.desired import DesiredResource
 from tenantry.engine.dynamic_resources import DynamicResources
+from tenantry.engine.effects import kubernetes_effect
 from tenantry.engine.interface import Change, Effect, Op
 from tenantry.engine.judging import Verdict, after_dry_run, ignoring, judge_kubernetes, judge_logical
 from tenantry.engine.kubernetes_resources import Reference, field_manager, is_ours, reference_of
@@ -113,7 +114,8 @@ class Decider:
             )
         inputs = ignoring(one.inputs, before, one.ignore_changes)
         if live is not None and live["metadata"].get("deletionTimestamp"):
-            verdict = Verdict(op=Op.REPLACE, reason=_ENDING)
+            effect = kubernetes_effect(Op.REPLACE, one.inputs)
+            verdict = Verdict(op=Op.REPLACE, effect=effect, reason=_ENDING)
         else:
             moved = before is not None and live is not None and _moved(live, outputs)
             verdict = judge_kubernetes(

@@ -106,6 +106,12 @@ class Keeper:
                 source=source,
                 hint="give what `tenantry state export` or `pulumi stack export` wrote, or a checkpoint file",
             ) from error
+        if not resources:
+            raise InvalidInput(
+                "this state holds no resources",
+                source=source,
+                hint="look from which stack it was exported; to remove what a stack has, destroy it",
+            )
         sealer = self._key.existing(Checkpoint(secrets=secrets)) if secrets else None
         findings = inner_findings(self._stack, latest, sealer)
         if any(one.wrong is Wrong.FOREIGN for one in findings):
@@ -122,7 +128,7 @@ class Keeper:
                 where=source,
                 hint="nothing was changed; take another copy: `tenantry state history`",
             )
-        if resources and secrets is None:
+        if secrets is None:
             raise InvalidInput(
                 "this state does not say what its secrets are under",
                 source=source,

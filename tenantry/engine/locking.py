@@ -13,7 +13,7 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from tenantry.engine.marking import Marker
 from tenantry.engine.storage import StackFiles, make_folder, storage_error, write_atomically
 from tenantry.tenancy.errors import InvalidInput, Locked
 
-__all__ = ["Holder", "break_lock", "clear_stale", "hold", "holders", "refuse_held"]
+__all__ = ["Holder", "alone", "break_lock", "clear_stale", "hold", "holders", "refuse_held", "username"]
 
 _CLOCK_S = 5
 """By how much the clocks of a lock file and of the kernel may differ."""
@@ -72,7 +72,7 @@ def hold(files: StackFiles) -> Iterator[None]:
         _clear(files, descriptor)
         refuse_held(files)
         name = str(uuid4())
-        _write_owner(descriptor, files, name)
+        _write(descriptor, files.lock, {"lock": name, **_owner()})
         lock = files.locks / f"{name}.json"
         write_atomically(lock, json.dumps(_owner()).encode())
         try:
@@ -85,6 +85,19 @@ def hold(files: StackFiles) -> Iterator[None]:
                 with suppress(OSError):
                     files.locks.rmdir()
     finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path, *, what: str, hint: str) -> Iterator[None]:
+    """Hold a lock file among the processes of this machine; it goes with its holder. what: is held, for the message.
+    Raises Locked at once, saying who holds it since when."""
+    descriptor = _acquired(path, what=what, hint=hint)
+    try:
+        _write(descriptor, path, _owner())
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: who waits for this file sees that it is another one
         os.close(descriptor)
 
 
@@ -148,7 +161,9 @@ def refuse_held(files: StackFiles, but: Path | None = None) -> None:
             )
 
 
-def _acquired(path: Path) -> int:
+def _acquired(
+    path: Path, *, what: str = "the stack", hint: str = "wait until that run has ended, then try again"
+) -> int:
     """Descriptor of the locked file, which stands at its path: a run that removes its stack takes the file away."""
     while True:
         try:
@@ -164,20 +179,24 @@ def _acquired(path: Path) -> int:
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise Locked(
-                f"the stack is held by {_holder(path)}",
-                where=str(path),
-                hint="wait until that run has ended, then try again",
-            ) from None
+            raise Locked(f"{what} is held by {_holder(path)}", where=str(path), hint=hint) from None
         except FileNotFoundError:
             pass
         os.close(descriptor)
 
 
+def username() -> str:
+    """Whose process this is; the number of an account that has no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def _owner() -> dict[str, object]:
     return {
         "pid": os.getpid(),
-        "username": getpass.getuser(),
+        "username": username(),
         "hostname": socket.gethostname(),
         "timestamp": datetime.now(UTC).isoformat(),
     }
@@ -192,13 +211,13 @@ def _ours(descriptor: int) -> str:
         return "none"
 
 
-def _write_owner(descriptor: int, files: StackFiles, name: str) -> None:
+def _write(descriptor: int, path: Path, owner: Mapping[str, object]) -> None:
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"lock": name, **_owner()}).encode(), 0)
+        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         os.fsync(descriptor)
     except OSError as error:
-        raise storage_error(error, files.lock) from error
+        raise storage_error(error, path) from error
 
 
 def _remove(path: Path) -> None:

@@ -522,10 +522,11 @@ class Fleet:
         """Remove a test environment with all its data. The record goes last, so that a killed run can be repeated."""
         record = self.check_destroyable(name)
         stack = tenant_stack(name, record.incarnation, self.backend)
-        result = self.engine.destroy(stack, lift_protection=True, on_event=on_event)
-        self.engine.remove(stack)
-        self.operations(record.namespace).forget()
-        self.registry.forget(name)
+        with self.releases.exclusive(name):
+            result = self.engine.destroy(stack, lift_protection=True, on_event=on_event)
+            self.engine.remove(stack)
+            self.operations(record.namespace).forget()
+            self.registry.forget(name)
         return result
 
     def _record(self, file: TenantFile, spec: TenantSpec) -> Record:

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from tenantry.engine.storage import make_folder, storage_error, write_atomically
-from tenantry.tenancy.errors import Locked, StateCorrupt
+from tenantry.engine.locking import alone
+from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.tenancy.errors import StateCorrupt
 
 __all__ = ["Operations", "exclusive"]
 
@@ -26,25 +25,10 @@ _KIND = re.compile(r"[a-z][a-z-]{0,30}")
 
 @contextmanager
 def exclusive(folder: Path, name: str, *, doing: str, hint: str) -> Iterator[None]:
-    """Hold one tenant for one sort of work. folder: the cell's. Raises Locked at once when somebody else does.
-
-    The lock's file carries no incarnation and may stay.
-    """
-    held = folder / "operations"
-    lock = FileLock(held / f".{name}{'' if doing == 'deletion' else '.' + doing}.lock", timeout=0, mode=0o600)
-    try:
-        make_folder(held)
-        lock.acquire()
-    except Timeout:
-        raise Locked(
-            f"another command or the operator is at work on the {doing} of {name}", where=name, hint=hint
-        ) from None
-    except OSError as error:
-        raise storage_error(error, held) from error
-    try:
+    """Hold one tenant for one sort of work. folder: the cell's. Raises Locked at once when somebody else does."""
+    path = folder / "operations" / f".{name}.{doing}.lock"
+    with alone(path, what=f"the {doing} of {name}", hint=hint):
         yield
-    finally:
-        lock.release()
 
 
 class Operations:

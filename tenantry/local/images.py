@@ -51,9 +51,9 @@ _COMMANDS = (
 
 
 def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
-    """Every image of the platform. tools: paths of `busybox` (static), `bao`, `redis-server` and the reference
+    """Every image of the platform. tools: paths of `busybox`, `bao`, `redis-server` and the reference
     application."""
-    shell = {"bin/busybox": tools["busybox"]}
+    shell = {"bin/busybox": tools["busybox"], **_libraries(tools["busybox"])}
     links = {f"bin/{command}": "busybox" for command in _COMMANDS}
     # A pod's sandbox. As its first process it would not heed SIGTERM without the trap.
     pause = ("/bin/sh", "-c", 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done')

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = ["NODE_PACKAGES", "PACKAGES", "find_servers", "programs"]
@@ -39,6 +41,8 @@ _PLUGINS = (
     Path("/usr/lib64/mariadb/plugin/hashicorp_key_management.so"),
 )
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_LOCK = Path("/run/lock/tenantry-packages.lock")
+_INSTALL_S = 1800
 
 
 def find_servers(say: Callable[[str], None], *, real_node: bool = False) -> dict[str, Path]:
@@ -49,9 +53,12 @@ def find_servers(say: Callable[[str], None], *, real_node: bool = False) -> dict
     packages = (*PACKAGES, *NODE_PACKAGES) if real_node else PACKAGES
     found, missing = _look(real_node=real_node)
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"packages: installing {', '.join(packages)}")
-        _install(packages)
-        found, missing = _look(real_node=real_node)
+        with FileLock(_LOCK, timeout=_INSTALL_S):  # apt-get does not wait for another that is updating its lists
+            found, missing = _look(real_node=real_node)
+            if missing:
+                say(f"packages: installing {', '.join(packages)}")
+                _install(packages)
+                found, missing = _look(real_node=real_node)
     if missing:
         raise DependencyUnavailable(
             f"missing on this machine: {', '.join(missing)}",
@@ -107,7 +114,7 @@ def _install(packages: Sequence[str]) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=1800,
+                timeout=_INSTALL_S,
                 check=False,
             )
             if done.returncode != 0:

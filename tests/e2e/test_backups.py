@@ -40,6 +40,7 @@ def test_kubectl_asks_as_well_and_each_wish_is_answered_once(user: User) -> None
             assert time.monotonic() < deadline, message
             time.sleep(1)
     assert "names nothing that can be restored" in message
+    user.shell(f"kubectl annotate tenant {NAME} tenantry.dev/restore-")
     user.types("tenantry", "tenant", "status", NAME, "--wait")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.engine import Stack
-from tenantry.engine.locking import break_lock, clear_stale, hold
+from tenantry.engine.locking import alone, break_lock, clear_stale, hold, username
 from tenantry.engine.marking import Marker, is_alive, started_at
 from tenantry.engine.storage import StackFiles, write_atomically
 from tenantry.tenancy.errors import InvalidInput, Locked
@@ -98,3 +98,28 @@ def test_the_lock_of_a_process_that_runs_here_is_not_broken(files: StackFiles) -
 def test_a_lock_cut_short_can_be_broken(files: StackFiles) -> None:
     write_atomically(files.locks / "short.json", b'{"pid": 1')
     assert break_lock(files, "short").name is None
+
+
+def test_a_lock_of_this_machine_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lock"
+    with alone(path, what="the release of acme", hint="wait"):
+        assert path.stat().st_mode & 0o777 == 0o600
+        with (
+            pytest.raises(Locked, match=rf"the release of acme is held by .*pid {os.getpid()}"),
+            alone(path, what="the release of acme", hint="wait"),
+        ):
+            raise AssertionError("held twice")
+        assert json.loads(path.read_bytes())["pid"] == os.getpid()
+    assert not path.exists()
+
+
+def test_an_account_without_a_name_holds_a_stack_by_its_number(
+    files: StackFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose user id stands in no list of users."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert username() == str(os.getuid())
+    with hold(files):
+        assert json.loads(next(files.locks.glob("*.json")).read_bytes())["username"] == str(os.getuid())
