@@ -28,7 +28,7 @@ from tenantry_operator.observing import Observed, modules_in, observe
 from tenantry_operator.queueing import Queue
 from tenantry_operator.rendering import Known, status_of
 from tenantry_operator.tracing import span, trace_id
-from tenantry_operator.trouble import Trouble, another
+from tenantry_operator.trouble import Trouble, Troubles, worst
 
 __all__ = ["Reconciler"]
 
@@ -63,7 +63,7 @@ class Reconciler:
         self._metrics = metrics
         self._fenced = fenced
         self._deadline_s = deadline_s
-        self._troubles: dict[str, Trouble] = {}
+        self._troubles = Troubles()
         self._running: dict[str, tuple[Cancellation, Verb]] = {}
         self._lock = threading.Lock()
         self.queue: Queue | None = None
@@ -79,11 +79,10 @@ class Reconciler:
             self._tenants.put(body)
         with self._lock:
             running = self._running.get(name)
-            freed = [other for other, one in self._troubles.items() if gone and one.stalled and other != name]
         if running is not None and body["metadata"].get("deletionTimestamp") and running[1] is not Verb.DEPROVISION:
             running[0].cancel("its object was deleted")
         self._again(name)
-        for other in freed:  # what is gone may have held their host
+        for other in self._troubles.stalled() if gone else ():  # what is gone may have held their host
             self._again(other)
 
     def cancel_all(self, why: str) -> None:
@@ -133,8 +132,9 @@ class Reconciler:
         cancelled = Cancellation()
         context = self._context(name, found, modules, cancelled, now)
         claims = [(action, claim) for action in self._actions if (claim := action.claim(context)) is not None]
-        trouble = self._trouble(name, found, generation, now)
-        held = [claim for _, claim in claims if trouble and trouble.holds_back(claim.verb, generation, now)]
+        self._troubles.settle(name, [claim.verb for _, claim in claims], now)
+        troubles = self._troubles_of(name, found, generation, now)
+        held = [claim for _, claim in claims if any(one.holds_back(claim.verb, generation, now) for one in troubles)]
         release = self._fleet.releases.get(found.namespace)
         decision = decide(
             (claim for _, claim in claims if claim not in held),
@@ -142,10 +142,10 @@ class Reconciler:
             under_way=Verb.RELEASE if release is not None and release.under_way else None,
         )
         if decision.verb is None:
-            self._render(context, found, trouble, working=None)
-            return self._rest(decision, trouble, made=made, modules=modules, now=now)
+            self._render(context, found, worst(troubles), working=None)
+            return self._rest(decision, troubles, made=made, modules=modules, now=now)
         action = next(one for one, claim in claims if claim.verb is decision.verb and claim.at <= now)
-        return self._act(name, action, decision, context, found, trouble)
+        return self._act(name, action, decision, context, found, worst(troubles))
 
     def _act(
         self,
@@ -164,17 +164,15 @@ class Reconciler:
             raise Stale
         generation = int(body["metadata"].get("generation") or 1)
         reason = Reason.PROVISIONING if action.verb is Verb.PROVISION else Reason.WORKING
-        shown = trouble if trouble and trouble.generation == generation else None
-        self._render(context, found, shown, working=(reason, decision.why))
-        teller = _Teller(lambda told: self._render(context, found, shown, working=(reason, told)), name)
+        self._render(context, found, trouble, working=(reason, decision.why))
+        teller = _Teller(lambda told: self._render(context, found, trouble, working=(reason, told)), name)
         context = self._context(name, found, context.modules or (), context.cancelled, context.now, teller)
         try:
             outcome = self._run(name, action, context)
         except TenantryError as error:
             return self._failed(name, action.verb, error, generation)
-        with self._lock:
-            self._troubles.pop(name, None)
-        self._sick(name, sick=False)
+        self._troubles.healed(name, action.verb)
+        self._sick(name, sick=bool(self._troubles.of(name, generation)))
         if outcome.release_finalizer:
             self._release(name)
             return f"{action.verb}: {outcome.sentence}", None
@@ -202,17 +200,9 @@ class Reconciler:
             self._metrics.actions.labels(verb=action.verb.value).observe(time.perf_counter() - started)
 
     def _failed(self, name: str, verb: Verb, error: TenantryError, generation: int) -> tuple[str, timedelta | None]:
-        now = datetime.now(UTC)
-        with self._lock:
-            trouble = another(
-                error,
-                self._troubles.get(name),
-                verb=verb,
-                generation=generation,
-                now=now,
-                jitter=_random.random(),
-            )
-            self._troubles[name] = trouble
+        trouble = self._troubles.failed(
+            name, verb, error, generation=generation, now=datetime.now(UTC), jitter=_random.random()
+        )
         self._sick(name, sick=True)
         self._metrics.retries.labels(reason=error.code).inc()
         return f"{verb} failed (attempt {trouble.attempts}): {trouble.told}", timedelta()
@@ -246,25 +236,18 @@ class Reconciler:
             now=now,
         )
 
-    def _trouble(self, name: str, found: Observed, generation: int, now: datetime) -> Trouble | None:
-        """What is known to be wrong: that it cannot be accepted, or what failed last."""
-        with self._lock:
-            known = self._troubles.get(name)
-            if found.problem is not None:
-                if known is None or known.verb is not None or now >= known.again_at or known.generation != generation:
-                    known = another(
-                        found.problem, None, verb=None, generation=generation, now=now, jitter=_random.random()
-                    )
-                    self._troubles[name] = known
-            elif known is not None and (known.verb is None or known.generation != generation):
-                del self._troubles[name]
-                known = None
-            return known
+    def _troubles_of(self, name: str, found: Observed, generation: int, now: datetime) -> tuple[Trouble, ...]:
+        """What is known to be wrong: that it cannot be accepted, and what failed last of each verb."""
+        if found.problem is None:
+            self._troubles.healed(name, None)
+        elif not any(one.verb is None and now < one.again_at for one in self._troubles.of(name, generation)):
+            self._troubles.failed(name, None, found.problem, generation=generation, now=now, jitter=_random.random())
+        return self._troubles.of(name, generation)
 
     def _rest(
         self,
         decision: Decision,
-        trouble: Trouble | None,
+        troubles: Sequence[Trouble],
         *,
         made: bool,
         modules: Sequence[ModuleState],
@@ -273,10 +256,11 @@ class Reconciler:
         times = [now + timedelta(seconds=_RESYNC_S * _random.uniform(0.8, 1.2))]
         if made and any(one.ready < one.wanted for one in modules):
             times.append(now + timedelta(seconds=_NOT_READY_S))
-        if trouble is not None:
-            times.append(trouble.again_at)
+        # One that is due and was not acted on waits for something of higher rank.
+        times.extend(one.again_at for one in troubles if one.again_at > now)
         if decision.look_again_at is not None:
             times.append(decision.look_again_at)
+        trouble = worst(troubles)
         return (trouble.told if trouble else decision.why), max(min(times) - now, timedelta(seconds=0.1))
 
     def _render(
@@ -329,8 +313,7 @@ class Reconciler:
             self.queue.add(name, after_s=after.total_seconds())
 
     def _forget(self, name: str) -> None:
-        with self._lock:
-            self._troubles.pop(name, None)
+        self._troubles.forget(name)
         if self.queue is not None:
             self.queue.forget(name)
 

@@ -1,7 +1,9 @@
-"""What goes wrong with a tenant, and when it is tried again. Pure."""
+"""What goes wrong with a tenant, and when it is tried again. Nothing here asks or writes anything."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +20,7 @@ from tenantry.tenancy.errors import (
 )
 from tenantry.tenancy.lifecycle import Verb
 
-__all__ = ["ATTEMPTS", "Trouble", "another"]
+__all__ = ["ATTEMPTS", "Trouble", "Troubles", "another", "worst"]
 
 ATTEMPTS = 5
 """Failures in a row after which a tenant is stalled. It is still tried again, at the longest delay."""
@@ -69,6 +71,65 @@ def another(
         told=_told(error),
         again_at=now + delay * (0.75 + 0.5 * jitter),
     )
+
+
+def worst(troubles: Iterable[Trouble]) -> Trouble | None:
+    """The one that a person is told of: what needs a hand first, of that what keeps the object from being accepted."""
+    return max(troubles, key=lambda one: (one.stalled, one.verb is None, one.attempts), default=None)
+
+
+class Troubles:
+    """The troubles of all tenants, one a verb: what goes wrong with one verb neither hides nor ends another's. Safe
+    between threads."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[Verb | None, Trouble]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, name: str, generation: int) -> tuple[Trouble, ...]:
+        """Those of the object as it is; an edited one begins anew."""
+        with self._lock:
+            kept = {verb: one for verb, one in self._of.get(name, {}).items() if one.generation == generation}
+            self._keep(name, kept)
+            return tuple(kept.values())
+
+    def failed(
+        self, name: str, verb: Verb | None, error: TenantryError, *, generation: int, now: datetime, jitter: float
+    ) -> Trouble:
+        """Note one more failure. verb None: the object cannot be accepted."""
+        with self._lock:
+            mine = self._of.setdefault(name, {})
+            earlier = mine.get(verb) if verb is not None else None
+            mine[verb] = another(error, earlier, verb=verb, generation=generation, now=now, jitter=jitter)
+            return mine[verb]
+
+    def healed(self, name: str, verb: Verb | None) -> None:
+        """It went well, or the object is accepted again."""
+        with self._lock:
+            self._keep(name, {key: one for key, one in self._of.get(name, {}).items() if key is not verb})
+
+    def settle(self, name: str, wanted: Collection[Verb], now: datetime) -> None:
+        """End what would be tried again by now and is not wanted any more. wanted: what actions claim."""
+        with self._lock:
+            found = self._of.get(name, {})
+            self._keep(
+                name, {verb: one for verb, one in found.items() if verb in (None, *wanted) or now < one.again_at}
+            )
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._of.pop(name, None)
+
+    def stalled(self) -> tuple[str, ...]:
+        """Names of the tenants that need a hand."""
+        with self._lock:
+            return tuple(name for name, found in self._of.items() if any(one.stalled for one in found.values()))
+
+    def _keep(self, name: str, kept: dict[Verb | None, Trouble]) -> None:
+        if kept:
+            self._of[name] = kept
+        else:
+            self._of.pop(name, None)
 
 
 def _reason(error: TenantryError) -> Reason:

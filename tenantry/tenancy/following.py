@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ from tenantry.tenancy.scaling import (
 )
 from tenantry.tenancy.spec import ModuleSpec, TenantSpec
 
-__all__ = ["Row", "added", "begun", "explained", "following", "next_campaign_turn"]
+__all__ = ["Row", "added", "begun", "explained", "following", "next_campaign_turn", "not_beyond"]
 
 Samples = Mapping[str, Sequence[Sample]]
 """By module, oldest first."""
@@ -79,6 +79,20 @@ def following(spec: TenantSpec, running: Mapping[str, int], samples: Samples, no
             )
         )
     return targets(spec, asks)
+
+
+def not_beyond(found: Iterable[Target], wanted: TenantSpec, running: Mapping[str, int]) -> tuple[Target, ...]:
+    """The same, but nothing is raised above what it may have from now on. wanted: what the tenant's stack is to be run
+    for next, which may allow less than what it follows until then. What runs beyond it is lowered by that run."""
+    most = {one.name: one.replicas_max for one in scalable(wanted)}
+    held = []
+    for one in found:
+        limit = max(most.get(one.module, 0), running[one.module])
+        if one.replicas > limit:
+            why = f"{one.why}; {one.replicas} would be needed, {most.get(one.module, 0)} is the maximum asked for now"
+            one = replace(one, replicas=limit, why=why, cap=Cap.PLAN)
+        held.append(one)
+    return tuple(held)
 
 
 def _measured(module: ModuleSpec, samples: Sequence[Sample], running: int, now: datetime) -> Sample:

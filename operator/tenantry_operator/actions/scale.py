@@ -2,7 +2,8 @@
 
 The operator owns the replicas of every module that has no autoscaler of Kubernetes; an autoscaler is left alone but
 for its least and its most, which a campaign may narrow. It follows what the last finished run was asked for, so that
-an edit that is refused, or is not done yet, does not stop a tenant from following its load.
+an edit that is refused, or is not done yet, does not stop a tenant from following its load; but nothing is raised above
+the maxima that are asked for now.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
-from tenantry.tenancy.following import Row, explained, following, next_campaign_turn
+from tenantry.tenancy.following import Row, explained, following, next_campaign_turn, not_beyond
 from tenantry.tenancy.lifecycle import Claim, Verb
+from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.scaling import Cap, Span, Target, by_cpu, scalable, span_of
 from tenantry.tenancy.spec import Activity, TenantSpec
 from tenantry_operator.contract import Context, Outcome
@@ -136,7 +138,11 @@ class Scale:
         samples = self._sampler.follow(
             context.name, spec, running, earlier=lambda: _remembered(context), now=context.now
         )
-        return following(spec, running, samples, context.now)
+        found = following(spec, running, samples, context.now)
+        tenant, wanted = context.tenant, context.spec
+        if tenant is None or wanted is None or context.record is None or context.record.wish == wish(tenant, wanted):
+            return found
+        return not_beyond(found, wanted, running)
 
     def _remember(self, context: Context, spec: TenantSpec) -> None:
         """What a tenant that is suspended after this comes back with."""

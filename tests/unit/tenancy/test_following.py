@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.following import Row, added, begun, explained, following, next_campaign_turn
+from tenantry.tenancy.following import Row, added, begun, explained, following, next_campaign_turn, not_beyond
 from tenantry.tenancy.scaling import Basis, Cap, Sample, Target, steady
 from tenantry.tenancy.spec import ModuleSpec, TenantSpec
 from tests.unit.conftest import Resolve
@@ -103,6 +103,33 @@ def test_samples_that_are_left_out_decide_nothing(
         few = added(few, one, module)
         whole = steady(every[: index + 1], module, running=running, now=one.at)
         assert steady(few, module, running=running, now=one.at).replicas == whole.replicas
+
+
+@pytest.mark.parametrize(
+    ("running", "needed", "expected"),
+    [
+        pytest.param(2, 6, 2, id="what was lowered to the new maximum is not raised again"),
+        pytest.param(1, 6, 2, id="below it load counts, up to it"),
+        pytest.param(1, 2, 2, id="what it allows is given"),
+        pytest.param(5, 6, 5, id="what runs beyond it is not lowered before its time"),
+        pytest.param(5, 3, 3, id="but goes down with its load"),
+    ],
+)
+def test_nothing_is_raised_above_what_the_next_run_allows(
+    resolve_text: Resolve, operated: Cell, running: int, needed: int, expected: int
+) -> None:
+    spec = resolve_text(cell=operated)
+    scoring = next(one for one in spec.workload.modules if one.name == "scoring")
+    lowered = dataclasses.replace(scoring, replicas_max=2)
+    workload = dataclasses.replace(
+        spec.workload,
+        modules=tuple(lowered if one.name == lowered.name else one for one in spec.workload.modules),
+    )
+    wanted = dataclasses.replace(spec, workload=workload)
+    asked = target(needed, "messages 1200")
+    (held,) = not_beyond((asked,), wanted, {asked.module: running})
+    assert held.replicas == expected
+    assert held.cap is (Cap.PLAN if expected < needed else None)
 
 
 def target(count: int, why: str, basis: Basis = Basis.DEMAND, cap: Cap | None = None) -> Target:
