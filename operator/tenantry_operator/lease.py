@@ -30,7 +30,8 @@ _REQUEST_S = 3.0
 
 
 class Lease:
-    """on_lost: called once, from the renewing thread, when the Lease is lost while it was held."""
+    """cluster: nobody else's, so that no other call keeps a renewal waiting. on_lost: called once, from the renewing
+    thread, when the Lease is lost while it was held."""
 
     def __init__(self, cluster: Cluster, *, namespace: str, name: str, on_lost: Callable[[], None]) -> None:
         self._cluster = cluster
@@ -42,10 +43,12 @@ class Lease:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._held: dict[str, Any] | None = None
+        self._renewed = 0.0
 
     @property
     def held(self) -> bool:
-        return self._held is not None
+        """False also when the renewing itself hangs: time alone decides."""
+        return self._held is not None and time.monotonic() - self._renewed < GIVE_UP_S
 
     @property
     def epoch(self) -> int:
@@ -91,7 +94,7 @@ class Lease:
                 return  # it runs out by itself
 
     def _take(self, found: dict[str, Any] | None) -> bool:
-        now = _now()
+        now, asked = _now(), time.monotonic()
         spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": DURATION_S,
@@ -114,25 +117,25 @@ class Lease:
             if error.status == 409:  # somebody else was quicker
                 return False
             raise
+        self._renewed = asked
         return True
 
     def _renew(self) -> None:
-        last = time.monotonic()
-        while not self._stop.wait(RENEW_S if time.monotonic() - last < RENEW_S else 0.5):
-            held = self._held
+        while not self._stop.wait(RENEW_S if time.monotonic() - self._renewed < RENEW_S else 0.5):
+            held, asked = self._held, time.monotonic()
             if held is None:
                 return
             try:
                 spec = {**held["spec"], "renewTime": _now()}
                 self._held = self._request("PUT", f"{self._folder}/{self._name}", {**held, "spec": spec})
-                last = time.monotonic()
+                self._renewed = asked
             except ApiError as error:
                 if error.status in (404, 409):
                     self._lose()
                     return
             except DependencyUnavailable:
                 pass  # asked again until GIVE_UP_S
-            if time.monotonic() - last > GIVE_UP_S:
+            if time.monotonic() - self._renewed > GIVE_UP_S:
                 self._lose()
                 return
 

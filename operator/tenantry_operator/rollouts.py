@@ -69,6 +69,8 @@ class Rollouts:
                 self.look()
             except (ApiError, TenantryError) as error:
                 _log.warning("the roll-outs cannot be looked at: %s", error)
+            except Exception:  # noqa: BLE001 - a fault of ours must not end the looking for good
+                _log.exception("a look at the roll-outs failed")
 
     def look(self) -> None:
         """One look at every roll-out of the cell, the oldest first."""
@@ -124,19 +126,25 @@ class Rollouts:
             )
 
     def _states(self, rollout: Rollout) -> tuple[dict[str, State], set[str], dict[str, str]]:
-        """Where every tenant of the workload stands; which wait untouched; why those failed that did."""
+        """Where every tenant of the workload stands; which wait untouched; why some failed or are unknown."""
         states: dict[str, State] = {}
         waiting: set[str] = set()
         failures: dict[str, str] = {}
+        deleting = self._fleet.deletions.names()
         for record in self._fleet.registry.all():
-            if _workload(record.manifest) != rollout.spec.workload:
+            try:
+                if _workload(record.manifest) != rollout.spec.workload:
+                    continue
+                last = self._fleet.releases.get(record.namespace)
+            except TenantryError as error:  # its own trouble: the others go on
+                states[record.name] = State.LEFT_OUT
+                failures[record.name] = f"left out: {error.message}"
                 continue
             target = rollout.version_for(record.running)
             ours = f"rollout {rollout.metadata.name}"
-            last = self._fleet.releases.get(record.namespace)
             if last is not None and last.is_open and last.by == ours:
                 begun = last.has_begun(Step.CHECK)
-                if begun or self._takes_part(record, rollout):
+                if begun or self._takes_part(record, rollout, deleting):
                     states[record.name] = State.UNDER_WAY
                     waiting |= set() if begun else {record.name}
                 else:  # pinned, expired or deleted while it waited for its window
@@ -148,10 +156,10 @@ class Rollouts:
             elif record.running == target:
                 states[record.name] = State.DONE
             else:
-                states[record.name] = State.PENDING if self._takes_part(record, rollout) else State.LEFT_OUT
+                states[record.name] = State.PENDING if self._takes_part(record, rollout, deleting) else State.LEFT_OUT
         return states, waiting, failures
 
-    def _takes_part(self, record: Record, rollout: Rollout) -> bool:
+    def _takes_part(self, record: Record, rollout: Rollout, deleting: frozenset[str]) -> bool:
         """A tenant that pins its release, or that has no way to this one, is left out; so is what does not stand."""
         target = rollout.version_for(record.running)
         body = self._tenants.get(record.name)
@@ -164,7 +172,7 @@ class Rollouts:
             return False
         if record.finished_at is None or record.activity == Activity.CLOSED:
             return False
-        if self._fleet.deletions.get(record.name) is not None:
+        if record.name in deleting:
             return False
         try:
             check_path(rollout.spec.workload, self._fleet.catalogue, record.running, target)
@@ -185,6 +193,9 @@ class Rollouts:
             )
         except (Locked, Conflict):
             return  # somebody is at work on it: at the next look
+        except TenantryError as error:
+            _log.warning("the release of %s cannot be asked for: %s", name, error)
+            return
         self._enqueue(name)
 
     def _withdraw(self, name: str) -> None:

@@ -108,7 +108,8 @@ def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validit
         stop.set()
 
     keeping = Keeping(fleet, on_lost=start_anew)
-    lease = Lease(kubernetes, namespace=settings.namespace, name=settings.lease, on_lost=lose)
+    own = Cluster(kubernetes.configuration)
+    lease = Lease(own, namespace=settings.namespace, name=settings.lease, on_lost=lose)
     suspicions = Suspicions()
     reconciler = Reconciler(
         fleet=fleet,

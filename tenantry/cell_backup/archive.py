@@ -158,8 +158,13 @@ def members(source: Path, private: hybrid.HybridDecrypt) -> Iterator[Member]:
                 tarfile.open(fileobj=plain, mode="r|") as tar,
             ):
                 for entry in tar:
-                    content = tar.extractfile(entry)
-                    assert content is not None
+                    content = tar.extractfile(entry) if entry.isreg() else None
+                    if content is None or not _is_inside(entry.name):
+                        raise StateCorrupt(
+                            f"the backup holds {entry.name!r}, which no backup of ours does",
+                            where=str(source),
+                            hint="use another one; whoever has the public key can seal such a file",
+                        )
                     yield Member(entry.name, content.read())
         except (tink.TinkError, zstandard.ZstdError, tarfile.TarError, EOFError) as error:
             raise StateCorrupt(
@@ -178,6 +183,11 @@ def _reading(source: Path) -> Iterator[IO[bytes]]:
         raise InvalidInput("there is no such file", source=str(source)) from None
     except OSError as error:
         raise storage_error(error, source) from error
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a member's name stays below the folder that it is put into: whoever restores is root."""
+    return all(part not in ("", ".", "..") for part in name.split("/")) and "\0" not in name
 
 
 def _header(file: IO[bytes], source: Path) -> Header:

@@ -19,9 +19,9 @@ import urllib3
 import yaml
 from kubernetes import client, config
 
-from tenantry.tenancy.errors import DependencyUnavailable, TenantryError, Unsupported
+from tenantry.tenancy.errors import DependencyUnavailable, RunFailed, TenantryError, Unsupported
 
-__all__ = ["ApiError", "Cluster", "Kind", "connect"]
+__all__ = ["ApiError", "Cluster", "Kind", "as_ours", "connect"]
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _RETRIES = urllib3.Retry(
@@ -41,6 +41,17 @@ class ApiError(Exception):
         self.status = status
         self.reason = str(body.get("reason") or "")
         self.causes = tuple((body.get("details") or {}).get("causes") or ())
+
+
+def as_ours(error: ApiError | TenantryError, *, where: str) -> TenantryError:
+    """The error itself, or for a refusal of the API server a RunFailed that tells of it. where: what was worked on."""
+    if isinstance(error, TenantryError):
+        return error
+    return RunFailed(
+        f"the API server refuses ({error.status} {error.reason}): {error}",
+        where=where,
+        hint="check that the objects are there, and the rights of the account in KUBECONFIG",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +210,7 @@ class Cluster:
                 body=data,
                 headers=headers,
                 timeout=_TIMEOUT if seconds is None else urllib3.Timeout(total=seconds),
+                pool_timeout=seconds,
                 retries=_RETRIES if seconds is None else False,
             )
         except urllib3.exceptions.HTTPError as error:

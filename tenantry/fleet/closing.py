@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tenantry.engine.cluster import ApiError, Cluster, Kind, connect
-from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
+from tenantry.engine.cluster import ApiError, Cluster, Kind, as_ours, connect
+from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = [
     "close_workload",
@@ -123,7 +123,7 @@ def _patch(cluster: Cluster, path: str, body: Mapping[str, Any]) -> None:
         cluster.request("PATCH", path, query=_MANAGER, body=body, content_type=_MERGE)
     except ApiError as error:
         if error.status != 404:
-            raise _refused(error, path) from None
+            raise as_ours(error, where=path) from None
 
 
 def _delete(cluster: Cluster, kind: Kind, one: Mapping[str, Any]) -> None:
@@ -132,8 +132,4 @@ def _delete(cluster: Cluster, kind: Kind, one: Mapping[str, Any]) -> None:
         cluster.request("DELETE", path, query={"propagationPolicy": "Background"})
     except ApiError as error:
         if error.status != 404:
-            raise _refused(error, path) from None
-
-
-def _refused(error: ApiError, path: str) -> RunFailed:
-    return RunFailed(f"the API server refuses ({error.status} {error.reason})", where=path, hint="check its rights")
+            raise as_ours(error, where=path) from None

@@ -343,9 +343,8 @@ class Fleet:
         return Operations(self.folder, namespace)
 
     def with_journal(self, kind: str) -> tuple[str, ...]:
-        """Names of the living tenants that have a journal of this kind."""
-        records = self.registry.all()
-        return tuple(one.name for one in records if self.operations(one.namespace).get(kind) is not None)
+        """Names of the living tenants that have a journal of this kind; a damaged one is one as well."""
+        return tuple(one.name for one in self.registry.all() if self.operations(one.namespace).has(kind))
 
     def _refuse_deleted(self, name: str) -> None:
         deletion = self.deletions.get(name)

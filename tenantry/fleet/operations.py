@@ -12,7 +12,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from tenantry.engine.locking import alone
 from tenantry.engine.storage import storage_error, write_atomically
@@ -21,6 +23,7 @@ from tenantry.tenancy.errors import StateCorrupt
 __all__ = ["Operations", "exclusive"]
 
 _KIND = re.compile(r"[a-z][a-z-]{0,30}")
+_Journal = TypeVar("_Journal", bound=BaseModel)
 
 
 @contextmanager
@@ -50,12 +53,20 @@ class Operations:
         except ValueError:
             content = None
         if not isinstance(content, dict):
-            raise StateCorrupt(
-                f"the journal of the operation {kind} cannot be read",
-                where=str(path),
-                hint="restore the file from a backup of the data folder; nothing was changed",
-            )
+            raise self._unreadable(kind)
         return content
+
+    def has(self, kind: str) -> bool:
+        """Whether there is one, readable or not."""
+        return self._path(kind).exists()
+
+    def load(self, kind: str, model: type[_Journal]) -> _Journal | None:
+        """The same as a model. Raises StateCorrupt also for one that a newer Tenantry has written."""
+        content = self.get(kind)
+        try:
+            return None if content is None else model.model_validate(content)
+        except ValidationError:
+            raise self._unreadable(kind) from None
 
     def put(self, kind: str, content: Mapping[str, Any]) -> None:
         """Replace the journal, durable when this returns; one that already says so is left alone. No secrets."""
@@ -75,6 +86,13 @@ class Operations:
                     path.unlink()
         elif self._folder.exists():
             shutil.rmtree(self._folder)
+
+    def _unreadable(self, kind: str) -> StateCorrupt:
+        return StateCorrupt(
+            f"the journal of the operation {kind} cannot be read",
+            where=str(self._path(kind)),
+            hint="restore the file from a backup of the data folder; nothing was changed",
+        )
 
     def _path(self, kind: str) -> Path:
         if not _KIND.fullmatch(kind):

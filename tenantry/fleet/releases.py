@@ -10,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tenantry.fleet.operations import Operations, exclusive
-from tenantry.tenancy.errors import StateCorrupt
 from tenantry.tenancy.release import KEPT, KIND, Release
 
 __all__ = ["Releases"]
@@ -33,20 +30,12 @@ class Releases:
             yield
 
     def get(self, namespace: str) -> Release | None:
-        """The last release of a tenant: asked for, under way or ended."""
+        """The last release of a tenant: asked for, under way or ended. Raises StateCorrupt."""
         operations = Operations(self._folder, namespace)
         for kind in (KIND, KEPT):
-            content = operations.get(kind)
-            if content is None:
-                continue
-            try:
-                return Release.model_validate(content)
-            except ValidationError:
-                raise StateCorrupt(
-                    "the journal of the release cannot be read",
-                    where=str(self._folder / "operations" / namespace / f"{kind}.json"),
-                    hint="restore the file from a backup of the data folder; nothing was changed",
-                ) from None
+            release = operations.load(kind, Release)
+            if release is not None:
+                return release
         return None
 
     def put(self, release: Release) -> None:

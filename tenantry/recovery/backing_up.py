@@ -36,8 +36,7 @@ class Listed:
 
 def backups_of(operations: Operations) -> Backups:
     """The journal; an empty one before the first backup. Raises StateCorrupt."""
-    found = operations.get(KIND)
-    return Backups() if found is None else Backups.model_validate(found)
+    return operations.load(KIND, Backups) or Backups()
 
 
 class BackingUp:

@@ -28,6 +28,7 @@ from tenantry.backup.manifest import Manifest
 from tenantry.backup.restoring import check
 from tenantry.backup.surroundings import Surroundings
 from tenantry.backup.taking import APPLICATION_SECRETS
+from tenantry.engine.cluster import ApiError, as_ours
 from tenantry.fleet.closing import reopen_workload, replicas_of, schedules_of, still_running, stop_workload
 from tenantry.fleet.fleet import ORIGIN, Fleet
 from tenantry.fleet.operations import Operations
@@ -69,8 +70,7 @@ class _Place:
 
 def restoration_of(operations: Operations, kind: str = KIND) -> Restoration | None:
     """A restore's journal, under way or ended. Raises StateCorrupt."""
-    found = operations.get(kind)
-    return None if found is None else Restoration.model_validate(found)
+    return operations.load(kind, Restoration)
 
 
 def refuse(operations: Operations, kind: str, asked: str, error: TenantryError) -> None:
@@ -165,11 +165,12 @@ class Restoring:
                 restoration = self._take(restoration, step)
             except Stopped:
                 return restoration
-            except TenantryError as error:
+            except (ApiError, TenantryError) as error:
+                ours = as_ours(error, where=self._spec.names.namespace)
                 restoration = self.journal() or restoration
-                if not self._hopeless(restoration, error):
-                    raise
-                restoration = self._noted(restoration.model_copy(update={"problem": _told(error)}))
+                if not self._hopeless(restoration, ours):
+                    raise ours from error.__cause__
+                restoration = self._noted(restoration.model_copy(update={"problem": _told(ours)}))
         if restoration.ended_at is None:
             restoration = self._noted(restoration.model_copy(update={"ended_at": _now()}))
         return restoration

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
+from tenantry.engine.cluster import ApiError, as_ours
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
 from tenantry.releasing.steps import STEPS, Failed, Waiting, Work
@@ -133,11 +134,11 @@ class Releasing:
         work = Work(fleet=self._fleet, release=release, note=self._noted, on_event=on_event, now=now)
         try:
             taken = STEPS[release.step](work)
-        except TenantryError as error:
+        except (ApiError, TenantryError) as error:
             if cancelled is not None and cancelled.is_set():
                 # The error is what the stopping made of the run.
                 return Advanced(release=release, sentence="stopped; goes on later", again_after=timedelta())
-            return self._after_failure(release, error)
+            return self._after_failure(release, as_ours(error, where=release.namespace))
         # The step may have noted something of its own.
         current = taken if isinstance(taken, Release) else self._required(release.name)
         if not isinstance(taken, Waiting):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tenantry.engine.cluster import connect
+from tenantry.engine.cluster import ApiError, connect
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
 from tenantry.releasing import snapshots
@@ -158,7 +158,11 @@ def _reopen(work: Work) -> Taken:
     for name in failed_tasks(cluster, spec):
         # A Job that has failed never runs again: what failed on the way back gets a new one.
         path = f"/apis/batch/v1/namespaces/{spec.names.namespace}/jobs/{name}"
-        cluster.request("DELETE", path, query={"propagationPolicy": "Foreground"})
+        try:
+            cluster.request("DELETE", path, query={"propagationPolicy": "Foreground"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
     work.install(work.release.before, Hold.NONE)
     work.fleet.installed(work.release.name)
     _forget(work, spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,3 +107,31 @@ def test_a_backup_that_fails_leaves_no_file(keys: tuple[Path, Path], tmp_path: P
     with pytest.raises(RuntimeError, match="down"):
         written(folder / "c.cell", keys[1], fails())
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "home/../../x", "parts//etc/x", "cell/./x", "", "home/"])
+def test_a_name_that_leads_out_of_the_cell_is_refused(keys: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    file = tmp_path / "c.cell"
+    with writing(file, read_public(keys[1]), cell="c", version="1", begun_at=BEGUN) as archive:
+        archive.add(name, b"x")
+    with pytest.raises(StateCorrupt, match="no backup of ours"):
+        list(members(file, read_private(keys[0])))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
+def test_what_is_no_file_is_refused(
+    keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bytes
+) -> None:
+    file = tmp_path / "c.cell"
+    original = tarfile.TarInfo.__init__
+
+    def other(self: tarfile.TarInfo, name: str = "") -> None:
+        original(self, name)
+        self.type, self.linkname = kind, "/etc/passwd"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile.TarInfo, "__init__", other)
+        with writing(file, read_public(keys[1]), cell="c", version="1", begun_at=BEGUN) as archive:
+            archive.add("home/x", b"")
+    with pytest.raises(StateCorrupt, match="no backup of ours"):
+        list(members(file, read_private(keys[0])))

@@ -8,6 +8,7 @@ import pytest
 
 from tenantry.fleet.operations import Operations
 from tenantry.tenancy.errors import StateCorrupt
+from tenantry.tenancy.recovery import Backups
 
 
 def test_what_was_put_is_there_for_the_next_process_and_gone_when_closed(tmp_path: Path) -> None:
@@ -42,6 +43,18 @@ def test_a_damaged_journal_is_said_and_kept(tmp_path: Path) -> None:
     with pytest.raises(StateCorrupt):
         operations.get("backup")
     assert file.exists()
+
+
+def test_a_journal_of_a_newer_version_is_said_and_still_known_to_be_there(tmp_path: Path) -> None:
+    operations = Operations(tmp_path, "t-a-abcd2345")
+    assert operations.load("backup", Backups) is None
+    assert not operations.has("backup")
+    operations.put("backup", {"asked": "1"})
+    assert operations.load("backup", Backups) == Backups(asked="1")
+    operations.put("backup", {"asked": "1", "made_of": "what comes one day"})
+    with pytest.raises(StateCorrupt, match="backup cannot be read"):
+        operations.load("backup", Backups)
+    assert operations.has("backup")
 
 
 def test_a_kind_is_never_a_path(tmp_path: Path) -> None:
