@@ -14,6 +14,7 @@ from tenantry.backup.database import Login, Session
 from tenantry.backup.envelope import part_of
 from tenantry.backup.manifest import MANIFEST, Content, Manifest, Part, new_id
 from tenantry.backup.media import pack
+from tenantry.backup.stopping import StoppableSink
 from tenantry.backup.surroundings import Surroundings
 from tenantry.tenancy.errors import Locked, TenantryError
 
@@ -31,15 +32,17 @@ class Pruned:
     stale: tuple[str, ...]
 
 
-def take(around: Surroundings, *, retain: bool = True) -> tuple[Manifest, Pruned]:
+def take(
+    around: Surroundings, *, retain: bool = True, stopping: Callable[[], bool] = lambda: False
+) -> tuple[Manifest, Pruned]:
     """One backup, then retention unless `retain` is false. A failure before the manifest removes what was written, and
-    raises."""
+    raises. stopping: asked all the time while it is written; when it says so, Stopped is raised."""
     with around.database.session() as (session, login):
         session.lock()
         stale = _clean(around)
         identifier = new_id(datetime.now(UTC))
         try:
-            manifest = _write(around, session, login, identifier)
+            manifest = _write(around, session, login, identifier, stopping)
         except BaseException:
             # A store that is out of reach keeps the pieces; the next run finds them without a manifest.
             with suppress(TenantryError):
@@ -56,7 +59,9 @@ def prune(around: Surroundings) -> Pruned:
         return Pruned(expired=_expire(around), stale=stale)
 
 
-def _write(around: Surroundings, session: Session, login: Login, identifier: str) -> Manifest:
+def _write(
+    around: Surroundings, session: Session, login: Login, identifier: str, stopping: Callable[[], bool]
+) -> Manifest:
     settings = around.settings
     started = datetime.now(UTC)
     left_out: list[str] = []
@@ -73,7 +78,7 @@ def _write(around: Surroundings, session: Session, login: Login, identifier: str
             identifier=identifier,
             name=name,
         ) as envelope:
-            fill(envelope.sink)
+            fill(StoppableSink(envelope.sink, stopping))
         return envelope.part(kind)
 
     dumped: list[Content] = []

@@ -5,6 +5,7 @@ Where nodes are real, the tenant's own scheduled Job takes them, and the store i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,11 +41,15 @@ def backups_of(operations: Operations) -> Backups:
 
 
 class BackingUp:
-    """One tenant's backups. operations: of this life of the tenant."""
+    """One tenant's backups. operations: of this life of the tenant. stopping: asked all the time while rows go out or
+    in; when it says so, Stopped is raised, and the next call begins anew."""
 
-    def __init__(self, spec: TenantSpec, operations: Operations) -> None:
+    def __init__(
+        self, spec: TenantSpec, operations: Operations, *, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         self._spec = spec
         self._operations = operations
+        self._stopping = stopping
 
     def journal(self) -> Backups:
         return backups_of(self._operations)
@@ -59,10 +64,10 @@ class BackingUp:
         """Take a backup, retention included, and note it. asked: the wish that it serves.
 
         Raises Locked while another backup or a restore is under way, DependencyUnavailable while it cannot be taken
-        (on real nodes also while its Job runs), Unsupported for a tenant without a database to back up.
+        (Begun while its own Job runs), Unsupported for a tenant without a database to back up.
         """
         self._check_enabled()
-        kept = _kept(take_now(self._spec, job=_JOB))
+        kept = _kept(take_now(self._spec, job=_JOB, stopping=self._stopping))
         self._note(last=kept, seen_at=_now(), **({"asked": asked, "answer": kept.id} if asked else {}))
         return kept
 
@@ -83,7 +88,7 @@ class BackingUp:
         self._check_enabled()
         with as_tenant(self._spec) as around:
             manifest = catalogue(around.store).find(identifier)
-            schema = SchemaRestore(around, database_server_of(self._spec), proof=True)
+            schema = SchemaRestore(around, database_server_of(self._spec), proof=True, stopping=self._stopping)
             with schema.locked():
                 try:
                     check(around, manifest)

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tenantry.backup.database import CLIENT
+from tenantry.backup.stopping import Stopped
 from tenantry.recovery.physical import PhysicalBackup, PhysicalBackups, last_words
-from tenantry.recovery.schema import Stopped
 from tenantry.recovery.scratch_server import DumpReader, ScratchServer, scratch_server
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, RunFailed

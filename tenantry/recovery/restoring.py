@@ -26,6 +26,7 @@ from tenantry.backup.catalogue import catalogue
 from tenantry.backup.envelope import opened
 from tenantry.backup.manifest import Manifest
 from tenantry.backup.restoring import check
+from tenantry.backup.stopping import Stopped
 from tenantry.backup.surroundings import Surroundings
 from tenantry.backup.taking import APPLICATION_SECRETS
 from tenantry.engine.cluster import ApiError, as_ours
@@ -35,7 +36,7 @@ from tenantry.fleet.operations import Operations
 from tenantry.openbao import VersionMoved, openbao
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
 from tenantry.recovery.point_in_time import check_moment, replayed
-from tenantry.recovery.schema import SchemaRestore, Stopped, database_server_of
+from tenantry.recovery.schema import SchemaRestore, database_server_of
 from tenantry.recovery.snapshots import snapshot
 from tenantry.tenancy.errors import (
     Conflict,
@@ -55,8 +56,6 @@ KIND = "restore"
 _STOP_S = 60
 _HOPELESS = (InvalidInput, Conflict, Unsupported, StateCorrupt, RunFailed)
 """Another attempt with the same backup would be no better."""
-_GIVEN_UP_AFTER_S = 900
-"""How long a stopped workload waits for what is missing, before it is started on what was there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +229,11 @@ class Restoring:
             return restoration
         namespace = self._spec.names.namespace
         if restoration.replicas is None:
-            standing = {"replicas": replicas_of(namespace), "schedules": schedules_of(namespace)}
+            standing = {
+                "replicas": replicas_of(namespace),
+                "schedules": schedules_of(namespace),
+                "stopped_since": _now(),
+            }
             restoration = self._noted(restoration.model_copy(update=standing))
         stop_workload(namespace)
         left = Retrying(
@@ -330,10 +333,7 @@ class Restoring:
         """Whether to lead back: while that is possible, for what would go wrong again, or has for too long."""
         if not restoration.may_go_back or restoration.problem:
             return False
-        if isinstance(error, _HOPELESS):
-            return True
-        stopped = restoration.done.get(Step.STOP)
-        return stopped is not None and (_now() - stopped).total_seconds() > _GIVEN_UP_AFTER_S
+        return isinstance(error, _HOPELESS) or restoration.waits_too_long(_now())
 
     def _check_possible(self) -> None:
         for spec in (self._spec, self._source):

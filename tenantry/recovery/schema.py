@@ -20,14 +20,15 @@ from tenantry.backup.database import Database, Login, Readable
 from tenantry.backup.database import Session as TenantSession
 from tenantry.backup.envelope import opened
 from tenantry.backup.manifest import Content, Manifest
+from tenantry.backup.stopping import StoppableSource
 from tenantry.backup.surroundings import Surroundings
-from tenantry.tenancy.errors import Conflict, DependencyUnavailable, RunFailed
+from tenantry.tenancy.errors import Conflict, RunFailed
 from tenantry.tenancy.recovery import Definition
 from tenantry.tenancy.spec import TenantSpec
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
 from tenantry_components.providers.mariadb_server import DROP_S, MariaDbServer, Session, escape_pattern, quote, server
 
-__all__ = ["SCRATCH_SUFFIXES", "SchemaRestore", "Stopped", "database_server_of"]
+__all__ = ["SCRATCH_SUFFIXES", "SchemaRestore", "database_server_of"]
 
 LOADED, BEFORE, PROOF = "_restore", "_before", "_proof"
 SCRATCH_SUFFIXES = (LOADED, BEFORE, PROOF)
@@ -46,12 +47,6 @@ def database_server_of(spec: TenantSpec) -> MariaDbServer:
         kv_mount=openbao.kv_mount,
         patience_s=DROP_S,
     )
-
-
-class Stopped(DependencyUnavailable):
-    """The work was asked to stop; the next call goes on with it."""
-
-    code = "Stopped"
 
 
 class SchemaRestore:
@@ -129,7 +124,7 @@ class SchemaRestore:
         self.clean()
         self.make()
         with self.scratch.session() as (_, login):
-            self.scratch.load(login, _Stoppable(dump, self._stopping))
+            self.scratch.load(login, StoppableSource(dump, self._stopping))
             found = self.scratch.content(login)
         wanted = expected()
         if wanted is not None and (differences := wanted.differences(found)):
@@ -205,17 +200,6 @@ class SchemaRestore:
                         hint="all rows are there; what they refer to was not in the backup",
                     )
                 left = refused
-
-
-class _Stoppable:
-    def __init__(self, source: Readable, stopping: Callable[[], bool]) -> None:
-        self._source = source
-        self._stopping = stopping
-
-    def read(self, size: int, /) -> bytes:
-        if self._stopping():
-            raise Stopped("stopped while rows were brought back; the next attempt begins anew")
-        return self._source.read(size)
 
 
 def _define(session: TenantSession, one: Definition) -> bool:

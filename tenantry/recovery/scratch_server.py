@@ -21,8 +21,8 @@ import psutil
 from tenantry.backup.database import DUMP, client_options
 from tenantry.backup.manifest import Content
 from tenantry.backup.portable import PortableDump
+from tenantry.backup.stopping import Stopped
 from tenantry.recovery.physical import PhysicalBackup, ServerOptions, last_words, run_program
-from tenantry.recovery.schema import Stopped
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, RunFailed
 
 __all__ = ["DumpReader", "ScratchServer", "scratch_server"]

@@ -1,8 +1,9 @@
-"""One backup taken now: by the tenant's own Job where nodes are real, since only a pod of it can read its volumes, else
-by this process as the tenant, without volumes, which hold nothing where no pod runs."""
+"""One backup taken now: by the tenant's own Job where only a pod of it reaches its volumes or its server, else by
+this process as the tenant."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +14,25 @@ from tenantry.backup.taking import take
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.recovery.identity import as_tenant
 from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
-from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, TenantSpec
 from tenantry_components.backup import backup_manifests
 
-__all__ = ["newest", "store_of", "take_now"]
+__all__ = ["Begun", "newest", "store_of", "take_now", "taken_here"]
+
+
+class Begun(DependencyUnavailable):
+    """The tenant's own Job takes the backup; call again."""
+
+    code = "Begun"
+
+
+def taken_here(spec: TenantSpec) -> bool:
+    """Whether this process takes its backups: no pod is needed where none runs, nor where the store is a folder of this
+    machine, which no pod reaches, and all there is to save is on the cell's database server."""
+    if spec.cell.spec.kubernetes.simulated_nodes:
+        return True
+    volumes = any(volume.backup for volume in spec.workload.storage)
+    return spec.cell.spec.backups.kind == "folder" and spec.database.tier is DatabaseTier.SHARED and not volumes
 
 
 def store_of(spec: TenantSpec) -> Store:
@@ -31,12 +47,12 @@ def newest(store: Store, since: datetime | None = None) -> Manifest | None:
     return found[-1] if found else None
 
 
-def take_now(spec: TenantSpec, *, job: str) -> Manifest:
-    """job: name of the Job on real nodes. Raises DependencyUnavailable while it cannot be taken or the Job runs: call
-    again. A Job that failed is replaced by the next call."""
-    if spec.cell.spec.kubernetes.simulated_nodes:
+def take_now(spec: TenantSpec, *, job: str, stopping: Callable[[], bool] = lambda: False) -> Manifest:
+    """job: name of the tenant's own Job, where one takes it. Raises DependencyUnavailable while it cannot be taken,
+    Begun while the Job runs: call again. A Job that failed is replaced by the next call. stopping: see `take`."""
+    if taken_here(spec):
         with as_tenant(spec) as around:
-            manifest, _ = take(around)
+            manifest, _ = take(around, stopping=stopping)
         return manifest
     return _by_job(spec, job)
 
@@ -51,10 +67,10 @@ def _by_job(spec: TenantSpec, name: str) -> Manifest:
             cluster.request("POST", path, body=_job(spec, name))
         except ApiError as error:
             raise RunFailed(f"the API server refuses the backup's Job ({error.status})", where=where) from None
-        raise DependencyUnavailable("the backup has begun", where=where)
+        raise Begun("the backup has begun", where=where)
     status = job.get("status") or {}
     if not status.get("failed") and not status.get("succeeded"):
-        raise DependencyUnavailable("the backup is under way", where=where)
+        raise Begun("the backup is under way", where=where)
     began = datetime.fromisoformat(str(job["metadata"]["creationTimestamp"]))
     manifest = newest(store_of(spec), began) if status.get("succeeded") else None
     cluster.request("DELETE", f"{path}/{name}", query={"propagationPolicy": "Background"})

@@ -48,6 +48,7 @@ PROVE_EVERY = timedelta(days=7)
 _FIRST_PROOF_WITHIN = timedelta(hours=1)
 _AGAIN_AFTER = timedelta(days=1)
 _LATE = timedelta(hours=26)
+_STOPPED_AT_MOST = timedelta(minutes=15)
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
@@ -212,7 +213,8 @@ class Restoration(_Model):
     """The journal of one restore. asked: the wish as it was given. origin: namespace of another tenant whose backup it
     is, "" for its own. saved: the snapshot of what was there; unsaved: why there is none, so that the tables themselves
     are kept aside. replicas and schedules: what ran before it was stopped, None: not stopped. problem: why it
-    was given up; its steps then lead back to what was there."""
+    was given up; its steps then lead back to what was there. stopped_since: when the workload was first told to
+    stop."""
 
     asked: str
     goal: Goal
@@ -223,6 +225,7 @@ class Restoration(_Model):
     unsaved: str = ""
     replicas: dict[str, int] | None = None
     schedules: tuple[str, ...] = ()
+    stopped_since: AwareDatetime | None = None
     definitions: tuple[Definition, ...] = ()
     done: dict[Step, AwareDatetime] = {}
     problem: str = ""
@@ -235,6 +238,12 @@ class Restoration(_Model):
     def may_go_back(self) -> bool:
         """Until the swap has begun, which is noted before it."""
         return Step.SAVE not in self.done and self.ended_at is None
+
+    def waits_too_long(self, now: datetime) -> bool:
+        """Whether the workload has stood still for so long that it is better started on what was there. Stopping
+        counts: on a node that is gone it may never end."""
+        since = self.stopped_since or self.done.get(Step.STOP)
+        return since is not None and now - since > _STOPPED_AT_MOST
 
 
 def next_step(restoration: Restoration) -> Step | None:

@@ -1,22 +1,27 @@
 """Backups: taken when their schedule or somebody asks, and proven by bringing the last one back into a scratch schema.
 
-Where nodes are real, the schedule is the tenant's own CronJob; what it took is only looked for.
+Where only a pod can take them, the schedule is the tenant's own CronJob; what it took is only looked for.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from tenantry.backup.stopping import Stopped
 from tenantry.recovery.backing_up import BackingUp, backups_of
 from tenantry.recovery.identity import holds_data
+from tenantry.recovery.taken import Begun, taken_here
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
 from tenantry.tenancy.lifecycle import Claim, Stage, Verb
 from tenantry.tenancy.recovery import BACKUP, Backups, Due, Proof, Task, due, next_backup, overdue
+from tenantry.tenancy.spec import TenantSpec
 from tenantry_components.module import own_schedule
 from tenantry_operator.contract import Context, Outcome
 
 __all__ = ["Backup"]
 
+_LOOK_AGAIN = timedelta(seconds=10)
+"""While the tenant's own Job runs, or after somebody had us stop."""
 _LOOK_AFTER = timedelta(minutes=40)
 """After the time of the tenant's own CronJob: it has a deadline, and a store takes its time."""
 
@@ -29,7 +34,8 @@ class Backup:
         if found is None:
             return None
         at = found.at
-        if found.task is Task.TAKE and not _asked(context) and not _simulated(context):
+        by_its_job = context.spec is not None and not taken_here(context.spec)
+        if found.task is Task.TAKE and not _asked(context) and by_its_job:
             at += _LOOK_AFTER
         return Claim(verb=self.verb, why=found.why, at=at)
 
@@ -37,12 +43,20 @@ class Backup:
         found, spec = _due(context), context.spec
         if found is None or spec is None:
             return Outcome(sentence="no backup is due any more")
-        backing_up = BackingUp(spec, context.operations)
         context.progress(found.why)
+        try:
+            return self._take_or_prove(context, found, spec)
+        except Begun as begun:
+            return Outcome(sentence=begun.message, again_after=_LOOK_AGAIN)
+        except Stopped:
+            return Outcome(sentence=f"stopped: {context.cancelled.why}; begins anew later", again_after=_LOOK_AGAIN)
+
+    def _take_or_prove(self, context: Context, found: Due, spec: TenantSpec) -> Outcome:
+        backing_up = BackingUp(spec, context.operations, stopping=context.cancelled.is_set)
         if found.task is Task.PROVE:
             return Outcome(sentence=_proved(backing_up.prove()))
         asked = _asked(context)
-        if not asked and not _simulated(context):
+        if not asked and not taken_here(spec):
             kept = backing_up.look()
             return Outcome(sentence=f"its newest backup is {kept.id}" if kept else "its store holds no backup yet")
         kept = backing_up.take(asked=asked)
@@ -87,10 +101,6 @@ def _asked(context: Context) -> str:
     """The wish that has not been served yet, "" for none."""
     wish = str((context.body["metadata"].get("annotations") or {}).get(BACKUP) or "")
     return wish if wish != backups_of(context.operations).asked else ""
-
-
-def _simulated(context: Context) -> bool:
-    return context.cell.spec.kubernetes.simulated_nodes
 
 
 def _proved(proof: Proof) -> str:

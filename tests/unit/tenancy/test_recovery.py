@@ -32,6 +32,23 @@ _LAST = Kept(id=_ID, taken_at=datetime(2026, 11, 26, 1, 15, tzinfo=UTC), size=10
 _NEXT = datetime(2026, 11, 27, 1, 15, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("changes", "too_long"),
+    [
+        pytest.param({}, False, id="never stopped"),
+        pytest.param({"stopped_since": _NOW - timedelta(minutes=15)}, False, id="a quarter of an hour"),
+        pytest.param({"stopped_since": _NOW - timedelta(minutes=16)}, True, id="longer, still stopping"),
+        pytest.param(
+            {"stopped_since": _NOW - timedelta(minutes=16), "done": {Step.STOP: _NOW}}, True, id="longer, just stopped"
+        ),
+        pytest.param({"done": {Step.STOP: _NOW - timedelta(minutes=16)}}, True, id="a journal of an earlier version"),
+    ],
+)
+def test_a_workload_waits_stopped_for_a_quarter_of_an_hour(changes: dict[str, object], too_long: bool) -> None:
+    restoration = Restoration(asked="x", goal=Goal(), requested_at=_NOW).model_copy(update=changes)
+    assert restoration.waits_too_long(_NOW) is too_long
+
+
 def _proof(identifier: str = _ID, *, days_ago: float = 0.0, problem: str = "") -> Proof:
     return Proof(id=identifier, at=_NOW - timedelta(days=days_ago), rows=1, problem=problem)
 
