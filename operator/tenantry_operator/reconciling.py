@@ -22,6 +22,7 @@ from tenantry.tenancy.lifecycle import Decision, Verb, decide
 from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.spec import Activity
 from tenantry_operator.contract import Action, Cancellation, Context, ModuleState, Outcome, TellsStatus
+from tenantry_operator.holding import closed_by, held_by
 from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import FINALIZER, Stale, Tenants
 from tenantry_operator.observing import Observed, modules_in, observe
@@ -135,11 +136,10 @@ class Reconciler:
         self._troubles.settle(name, [claim.verb for _, claim in claims], now)
         troubles = self._troubles_of(name, found, generation, now)
         held = [claim for _, claim in claims if any(one.holds_back(claim.verb, generation, now) for one in troubles)]
-        release = self._fleet.releases.get(found.namespace)
         decision = decide(
             (claim for _, claim in claims if claim not in held),
             now,
-            under_way=Verb.RELEASE if release is not None and release.under_way else None,
+            under_way=held_by(context),
         )
         if decision.verb is None:
             self._render(context, found, worst(troubles), working=None)
@@ -384,5 +384,6 @@ def _known(
         deleting=context.deleting,
         trouble=trouble,
         working=working,
+        closed_by=closed_by(context, more),
         more=more,
     )

@@ -21,7 +21,7 @@ class Known:
     """generation: the object's. made: a run of its stack has reached its goal once. current: the last that did was
     asked for what the object says now. activity: what stands now; None before anything does. modules: None when the
     cluster was not asked. working: what is under way, as (reason, sentence). more: what the actions know.
-    expires_on: as text, None for never."""
+    closed_by: what keeps the workload from running for a while, None: nothing. expires_on: as text, None for never."""
 
     generation: int
     names: Mapping[str, Any]
@@ -35,6 +35,7 @@ class Known:
     deleting: bool
     trouble: Trouble | None
     working: tuple[Reason, str] | None
+    closed_by: Condition | None
     more: Sequence[Condition]
 
 
@@ -88,6 +89,9 @@ def _ready(known: Known, before: Sequence[Mapping[str, Any]]) -> Condition:
         return condition(Status.FALSE, Reason.EXPIRED, "it has expired: nothing runs, the data is kept")
     if known.activity is Activity.SUSPENDED:
         return condition(Status.FALSE, Reason.BY_SPEC, "suspended: only unsubscribe links are answered")
+    if known.closed_by is not None:
+        # Modules that are not wanted now are as wanted, and serve nobody.
+        return condition(Status.FALSE, known.closed_by.reason, known.closed_by.message)
     if known.modules is None:
         last = read(before, ConditionType.READY)
         if last is None:

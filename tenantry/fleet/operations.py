@@ -20,10 +20,16 @@ from tenantry.engine.locking import alone
 from tenantry.engine.storage import storage_error, write_atomically
 from tenantry.tenancy.errors import StateCorrupt
 
-__all__ = ["Operations", "exclusive"]
+__all__ = ["Operations", "exclusive", "under_way"]
 
 _KIND = re.compile(r"[a-z][a-z-]{0,30}")
 _Journal = TypeVar("_Journal", bound=BaseModel)
+
+
+def under_way(journal: Mapping[str, Any] | None) -> bool:
+    """Whether an operation has begun and has not ended: one that waits for its time has begun no step, and the journal
+    of one that has ended may stay."""
+    return journal is not None and journal.get("ended_at") is None and bool(journal.get("begun", True))
 
 
 @contextmanager

@@ -128,13 +128,7 @@ class Restoring:
                 hint="let it end first",
             )
         self._check_possible()
-        release = self._fleet.releases.get(self._spec.names.namespace)
-        if release is not None and release.under_way:
-            raise Conflict(
-                f"a release of {self._spec.name} is under way",
-                where=self._spec.name,
-                hint="let it end first; one that fails leads back by itself",
-            )
+        self._check_not_releasing()
         restoration = Restoration(
             asked=asked,
             goal=goal,
@@ -151,11 +145,14 @@ class Restoring:
 
     def advance(self) -> Restoration:
         """Take every step that can be taken now. The answer has ended, with or without a problem, or was asked to stop.
-        Raises what a later call may well overcome: Locked, DependencyUnavailable, after the swap also others."""
+        Raises what a later call may well overcome: Conflict while a release is under way, Locked,
+        DependencyUnavailable, after the swap also others."""
         restoration = self.journal()
         if restoration is None:
             raise InvalidInput(f"no restore of {self._spec.name} was asked for")
         self._check_living()
+        if restoration.ended_at is None and not restoration.under_way:
+            self._check_not_releasing()
         while (step := next_step(restoration)) is not None:
             if self._stopping():
                 return restoration
@@ -360,6 +357,15 @@ class Restoring:
                     where=spec.name,
                     hint=f"`tenantry tenant undelete {spec.name}` brings it back, with its data",
                 )
+
+    def _check_not_releasing(self) -> None:
+        release = self._fleet.releases.get(self._spec.names.namespace)
+        if release is not None and release.under_way:
+            raise Conflict(
+                f"a release of {self._spec.name} is under way",
+                where=self._spec.name,
+                hint="let it end first; one that fails leads back by itself",
+            )
 
     def _noted(self, restoration: Restoration) -> Restoration:
         self._operations.put(self._kind, restoration.model_dump(mode="json"))

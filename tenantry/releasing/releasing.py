@@ -14,6 +14,7 @@ from threading import Event
 from tenantry.engine.cluster import ApiError, as_ours
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
+from tenantry.recovery.restoring import restoration_of
 from tenantry.releasing.steps import STEPS, Failed, Waiting, Work
 from tenantry.tenancy.errors import (
     Conflict,
@@ -56,10 +57,11 @@ class Releasing:
         may then begin at once.
 
         request: the annotation that stands on the Tenant now, from now on heeded. Raises InvalidInput for a version
-        that is not to be had or that it runs, Conflict while another release is under way.
+        that is not to be had or that it runs, Conflict while another release or a restore is under way.
         """
         with self._fleet.releases.exclusive(name):
             record = self._fleet.record(name)
+            self._check_not_restoring(name, record.namespace)
             last = self._fleet.releases.get(record.namespace)
             if last is not None and last.is_open:
                 if last.after == after:
@@ -105,10 +107,12 @@ class Releasing:
         on_event: OnEvent | None = None,
         cancelled: Event | None = None,
     ) -> Advanced:
-        """Take every step that can be taken now. What stands in a step's way is in the answer; Locked and a damaged
-        journal are raised. cancelled: looked at between steps; the next call goes on."""
+        """Take every step that can be taken now. What stands in a step's way is in the answer; Locked, a damaged
+        journal, and Conflict while a restore is under way, are raised. cancelled: looked at between steps; the next
+        call goes on."""
         with self._fleet.releases.exclusive(name):
             release = self._required(name)
+            self._check_not_restoring(name, release.namespace)
             while True:
                 decision = decide(release)
                 if decision.end is not None:
@@ -167,6 +171,12 @@ class Releasing:
                 f"no release of tenant {name} was asked for", hint=f"`tenantry tenant upgrade {name}` begins one"
             )
         return found
+
+    def _check_not_restoring(self, name: str, namespace: str) -> None:
+        """A restore that has stopped the workload would be undone by ours, or undo it."""
+        restoration = restoration_of(self._fleet.operations(namespace))
+        if restoration is not None and restoration.under_way:
+            raise Conflict(f"a restore of {name} is under way: {restoration.goal}", where=name, hint="let it end first")
 
     def _noted(self, release: Release) -> Release:
         self._fleet.releases.put(release)

@@ -235,6 +235,11 @@ class Restoration(_Model):
         return self.model_copy(update={"done": {**self.done, step: now}})
 
     @property
+    def under_way(self) -> bool:
+        """It has stopped the workload and has not ended: nothing of lower rank may act."""
+        return self.replicas is not None and self.ended_at is None
+
+    @property
     def may_go_back(self) -> bool:
         """Until the swap has begun, which is noted before it."""
         return Step.SAVE not in self.done and self.ended_at is None

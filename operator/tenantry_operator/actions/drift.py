@@ -13,10 +13,14 @@ from pydantic import ValidationError
 
 from tenantry.engine.interface import Event
 from tenantry.fleet.deletions import KIND as DELETION
+from tenantry.fleet.fleet import ORIGIN
+from tenantry.fleet.operations import under_way
+from tenantry.recovery.restoring import KIND as RESTORE
 from tenantry.tenancy.conditions import Condition
 from tenantry.tenancy.drift import Drift, condition_of, told, wants_mending
 from tenantry.tenancy.errors import StateCorrupt
 from tenantry.tenancy.lifecycle import Claim, Verb
+from tenantry.tenancy.release import KIND as RELEASE
 from tenantry.tenancy.spec import DriftPolicy
 from tenantry_operator.contract import Context, Outcome
 from tenantry_operator.drifting import Suspicions
@@ -26,7 +30,7 @@ from tenantry_operator.tracing import phases
 __all__ = ["KIND", "CheckDrift"]
 
 KIND = "drift"
-_OTHERS = (DELETION, "release", "restore")
+_OTHERS = (DELETION, RELEASE, RESTORE, ORIGIN)
 """Journals of what changes a tenant for a while on purpose."""
 
 
@@ -41,7 +45,7 @@ class CheckDrift:
         made = context.record is not None and context.record.finished_at is not None
         if not made or context.deleting:
             return None
-        if any(context.operations.get(kind) is not None for kind in _OTHERS):
+        if any(under_way(context.operations.get(kind)) for kind in _OTHERS):
             return None
         if wants_mending(_known(context), _policy(context)):
             return Claim(verb=self.verb, why="it was changed behind its back", at=context.now)

@@ -43,7 +43,7 @@ class Restore:
         wish = _wish(context)
         journal = restoration_of(context.operations, wish.kind)
         release = context.fleet.releases.get(context.namespace)
-        if release is not None and release.under_way:
+        if release is not None and release.under_way and not (journal is not None and journal.under_way):
             # It has taken hold of workload and schema, and leads back by itself when it fails.
             return Claim(verb=self.verb, why="a release is under way", at=context.now + _AGAIN) if wish.asked else None
         if journal is not None and journal.ended_at is None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from tenantry.fleet.operations import under_way
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
 from tenantry.tenancy.following import Row, explained, following, next_campaign_turn, not_beyond
 from tenantry.tenancy.lifecycle import Claim, Verb
@@ -131,7 +132,7 @@ class Scale:
 
     @staticmethod
     def _held(context: Context) -> bool:
-        return any(_under_way(context.operations.get(one)) for one in _HOLDING)
+        return any(under_way(context.operations.get(one)) for one in _HOLDING)
 
     def _targets(self, context: Context, spec: TenantSpec) -> tuple[Target, ...]:
         running = _running(context, spec)
@@ -164,11 +165,6 @@ class Scale:
                 widen(context.kubernetes, context.namespace, module, span)
             with self._lock:
                 self._spans[context.incarnation, module] = span
-
-
-def _under_way(journal: Mapping[str, Any] | None) -> bool:
-    """It has begun and has not ended; one that waits for its time has begun no step."""
-    return journal is not None and journal.get("ended_at") is None and bool(journal.get("begun", True))
 
 
 def _running(context: Context, spec: TenantSpec) -> dict[str, int]:

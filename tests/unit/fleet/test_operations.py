@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tenantry.fleet.operations import Operations
+from tenantry.fleet.operations import Operations, under_way
 from tenantry.tenancy.errors import StateCorrupt
 from tenantry.tenancy.recovery import Backups
 
@@ -55,6 +56,21 @@ def test_a_journal_of_a_newer_version_is_said_and_still_known_to_be_there(tmp_pa
     with pytest.raises(StateCorrupt, match="backup cannot be read"):
         operations.load("backup", Backups)
     assert operations.has("backup")
+
+
+@pytest.mark.parametrize(
+    ("journal", "holds"),
+    [
+        pytest.param(None, False, id="there is none"),
+        pytest.param({"name": "acme"}, True, id="it says nothing of its end"),
+        pytest.param({"ended_at": None}, True, id="it has not ended"),
+        pytest.param({"ended_at": "2026-11-26T12:00:00Z"}, False, id="it has ended and is kept"),
+        pytest.param({"ended_at": None, "begun": []}, False, id="it waits for its time"),
+        pytest.param({"ended_at": None, "begun": ["check"]}, True, id="it has begun"),
+    ],
+)
+def test_what_is_under_way_has_begun_and_not_ended(journal: dict[str, Any] | None, holds: bool) -> None:
+    assert under_way(journal) is holds
 
 
 def test_a_kind_is_never_a_path(tmp_path: Path) -> None:

@@ -151,6 +151,22 @@ def _restoration(*done: Step, problem: str = "") -> Restoration:
     return Restoration(asked="x", goal=Goal(), requested_at=_NOW, done=dict.fromkeys(done, _NOW), problem=problem)
 
 
+@pytest.mark.parametrize(
+    ("replicas", "ended", "holds"),
+    [
+        pytest.param(None, False, False, id="while it loads, the workload runs"),
+        pytest.param({}, False, True, id="a tenant of which nothing ran"),
+        pytest.param({"web": 2}, False, True, id="the workload is stopped"),
+        pytest.param({"web": 2}, True, False, id="it has ended"),
+    ],
+)
+def test_a_restore_holds_others_back_while_the_workload_is_stopped(
+    replicas: dict[str, int] | None, ended: bool, holds: bool
+) -> None:
+    told = _restoration().model_copy(update={"replicas": replicas, "ended_at": _NOW if ended else None})
+    assert told.under_way is holds
+
+
 @given(st.integers(min_value=0, max_value=len(Step)))
 def test_a_restore_takes_its_steps_in_order_wherever_it_was_stopped(count: int) -> None:
     steps = list(Step)
