@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Hashable, Mapping
 
 from tenantry.engine.cluster import ApiError, Cluster
 from tenantry.tenancy.errors import RunFailed
 from tenantry.tenancy.scaling import Span
 
-__all__ = ["scale", "spans_in", "widen"]
+__all__ = ["SeenSpans", "scale", "spans_in", "widen"]
 
 _MERGE = "application/merge-patch+json"
 _MANAGER = {"fieldManager": "tenantry-scaling"}
+
+
+class SeenSpans:
+    """Between what autoscalers were last seen to choose, by life of a tenant, and module. since: what changes when
+    somebody else has written them; what was seen before that is forgotten. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[Hashable, Mapping[str, Span]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, incarnation: str, since: Hashable) -> Mapping[str, Span]:
+        with self._lock:
+            found = self._of.get(incarnation)
+        return found[1] if found is not None and found[0] == since else {}
+
+    def note(self, incarnation: str, since: Hashable, spans: Mapping[str, Span]) -> None:
+        with self._lock:
+            self._of[incarnation] = (since, dict(spans))
+
+    def forget(self, incarnation: str) -> None:
+        with self._lock:
+            self._of.pop(incarnation, None)
 
 
 def scale(kubernetes: Cluster, namespace: str, module: str, replicas: int) -> bool:

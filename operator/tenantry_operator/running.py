@@ -29,7 +29,7 @@ from tenantry.tenancy.conversion import TENANT_VERSIONS
 from tenantry.tenancy.validity import Validity
 from tenantry_operator import handlers, tracing
 from tenantry_operator.actions import all_actions
-from tenantry_operator.actions.drift import KIND
+from tenantry_operator.actions.drift import open_cases
 from tenantry_operator.backup_metrics import BackupTimes
 from tenantry_operator.converting import Converting
 from tenantry_operator.definition import await_definition
@@ -130,7 +130,7 @@ def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validit
         suspicions,
         interval_s=settings.drift_s,
         wake=queue.add,
-        open_cases=lambda: fleet.with_journal(KIND),
+        open_cases=lambda: open_cases(fleet),
         metrics=metrics,
     )
     lasting = Lasting(fleet, more)

@@ -18,6 +18,9 @@ from tenantry.engine.spelling import alike
 __all__ = ["Verdict", "after_dry_run", "ignoring", "judge_kubernetes", "judge_logical"]
 
 _SPELLED = "it was recorded in another spelling"
+_OWNED_BY_OTHERS = {"HorizontalPodAutoscaler": ("minReplicas", "maxReplicas")}
+"""Fields of `spec` that we send first and others write then, by kind: a campaign narrows what an autoscaler may choose.
+What we want of them counts against what we wanted before, never against what is there."""
 _VOLATILE = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
 
 
@@ -75,12 +78,22 @@ def judge_kubernetes(
         return Verdict(op=Op.UPDATE, paths=paths, reason=_SPELLED, ask=True)
     if _version(live) == _version(outputs):
         return Verdict(op=Op.SAME)
-    before, after = pruned(outputs, wanted), pruned(live, wanted)
+    own = _own(wanted)
+    before, after = pruned(outputs, own), pruned(live, own)
     if matches(before, after):
         return Verdict(op=Op.SAME)
     drift = tuple(differing_paths(_veiled(before, wanted), _veiled(after, wanted)))
     effect = kubernetes_effect(Op.UPDATE, wanted, drift)
     return Verdict(op=Op.UPDATE, effect=effect, paths=drift, reason="it was changed in the cluster", ask=True)
+
+
+def _own(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inputs without what others may write."""
+    others = _OWNED_BY_OTHERS.get(str(wanted.get("kind")), ())
+    spec = wanted.get("spec")
+    if not others or not isinstance(spec, Mapping):
+        return wanted
+    return {**wanted, "spec": {key: value for key, value in spec.items() if key not in others}}
 
 
 def _fixed(paths: tuple[str, ...]) -> str:

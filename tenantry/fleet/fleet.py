@@ -342,10 +342,6 @@ class Fleet:
         """Journals of long operations on the tenant of a namespace."""
         return Operations(self.folder, namespace)
 
-    def with_journal(self, kind: str) -> tuple[str, ...]:
-        """Names of the living tenants that have a journal of this kind; a damaged one is one as well."""
-        return tuple(one.name for one in self.registry.all() if self.operations(one.namespace).has(kind))
-
     def _refuse_deleted(self, name: str) -> None:
         deletion = self.deletions.get(name)
         if deletion is not None and deletion.cancelled_at is None:

@@ -62,10 +62,6 @@ class Operations:
             raise self._unreadable(kind)
         return content
 
-    def has(self, kind: str) -> bool:
-        """Whether there is one, readable or not."""
-        return self._path(kind).exists()
-
     def load(self, kind: str, model: type[_Journal]) -> _Journal | None:
         """The same as a model. Raises StateCorrupt also for one that a newer Tenantry has written."""
         content = self.get(kind)

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from tenantry.engine.interface import Event
+from tenantry.fleet import Fleet
 from tenantry.fleet.deletions import KIND as DELETION
 from tenantry.fleet.fleet import ORIGIN
-from tenantry.fleet.operations import under_way
+from tenantry.fleet.operations import Operations, under_way
 from tenantry.recovery.restoring import KIND as RESTORE
 from tenantry.tenancy.conditions import Condition
 from tenantry.tenancy.drift import Drift, condition_of, told, wants_mending
@@ -27,7 +28,7 @@ from tenantry_operator.drifting import Suspicions
 from tenantry_operator.metrics import Metrics
 from tenantry_operator.tracing import phases
 
-__all__ = ["KIND", "CheckDrift"]
+__all__ = ["KIND", "CheckDrift", "open_cases"]
 
 KIND = "drift"
 _OTHERS = (DELETION, RELEASE, RESTORE, ORIGIN)
@@ -85,6 +86,19 @@ class CheckDrift:
         if context.record is None or context.record.finished_at is None:
             return ()
         return (condition_of(_known(context), _policy(context)),)
+
+
+def open_cases(fleet: Fleet) -> tuple[str, ...]:
+    """Names of the tenants at which drift stands; the journal of one that was put back stays, to be told of."""
+    return tuple(one.name for one in fleet.registry.all() if _stands(fleet.operations(one.namespace)))
+
+
+def _stands(operations: Operations) -> bool:
+    try:
+        journal = operations.get(KIND) or {}
+    except StateCorrupt:
+        return True  # its tenant's look says so
+    return bool(journal.get("findings"))
 
 
 def _unheard(_event: Event) -> None:

@@ -8,8 +8,7 @@ the maxima that are asked for now.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,10 +18,11 @@ from tenantry.tenancy.following import Row, explained, following, next_campaign_
 from tenantry.tenancy.lifecycle import Claim, Verb
 from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.scaling import Cap, Span, Target, by_cpu, scalable, span_of
-from tenantry.tenancy.spec import Activity, TenantSpec
+from tenantry.tenancy.spec import Activity, ModuleSpec, TenantSpec
+from tenantry_operator.actions.drift import KIND as DRIFT
 from tenantry_operator.contract import Context, Outcome
 from tenantry_operator.objects import Stale, Tenants
-from tenantry_operator.replicas import scale, spans_in, widen
+from tenantry_operator.replicas import SeenSpans, scale, spans_in, widen
 from tenantry_operator.sampling import Sampler
 
 __all__ = ["Scale"]
@@ -36,15 +36,14 @@ _SEEN_AFTER = timedelta(seconds=1)
 
 
 class Scale:
-    """sampler: what is measured. What else is kept here is what autoscalers were last seen to have, by incarnation and
-    module: asked for again by whoever does not know it."""
+    """sampler: what is measured. What else is kept here is what autoscalers were last seen to have: asked for again by
+    whoever does not know it."""
 
     verb = Verb.SCALE
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._spans: dict[tuple[str, str], Span] = {}
-        self._lock = threading.Lock()
+        self._seen = SeenSpans()
 
     def claim(self, context: Context) -> Claim | None:
         spec = self._spec(context)
@@ -56,7 +55,9 @@ class Scale:
         if differing:
             why = ", ".join(f"{one.module} {running[one.module]} → {one.replicas}" for one in differing)
             return Claim(verb=self.verb, why=f"replicas follow: {why}", at=context.now)
-        if any(self._span(context, module) != span for module, span in _spans(context, spec).items()):
+        spans = _spans(context, spec)
+        seen = self._seen.of(context.incarnation, _since(context)) if spans else {}
+        if any(seen.get(module) != span for module, span in spans.items()):
             return Claim(verb=self.verb, why="a campaign narrows what an autoscaler may choose", at=context.now)
         turn = next_campaign_turn(spec, context.now)
         if turn is None:
@@ -127,6 +128,7 @@ class Scale:
             spec = context.fleet.in_force(record)
         if spec is None or spec.activity is not Activity.RUNNING:
             self._sampler.forget(context.name)
+            self._seen.forget(context.incarnation)
             return None
         return None if self._held(context) else spec
 
@@ -148,23 +150,22 @@ class Scale:
     def _remember(self, context: Context, spec: TenantSpec) -> None:
         """What a tenant that is suspended after this comes back with."""
         kept = {one.module: one.replicas for one in self._targets(context, spec)}
-        context.operations.put(_JOURNAL, {"replicas": kept})
-
-    def _span(self, context: Context, module: str) -> Span | None:
-        with self._lock:
-            return self._spans.get((context.incarnation, module))
+        _note(context, replicas=kept)
 
     def _narrow(self, context: Context, spec: TenantSpec) -> None:
         """Autoscalers as the calendar wants them."""
         wanted = _spans(context, spec)
         if not wanted:
             return
+        since = _since(context)
         found = spans_in(context.kubernetes, context.namespace)
+        narrowed = {one.name for one in scalable(spec) if one.name in wanted and wanted[one.name] != _whole(one)}
+        _note(context, narrowed=sorted(narrowed | _narrowed(context)))
         for module, span in wanted.items():
             if module in found and found[module] != span:
                 widen(context.kubernetes, context.namespace, module, span)
-            with self._lock:
-                self._spans[context.incarnation, module] = span
+        _note(context, narrowed=sorted(narrowed))
+        self._seen.note(context.incarnation, since, wanted)
 
 
 def _running(context: Context, spec: TenantSpec) -> dict[str, int]:
@@ -177,9 +178,31 @@ def _remembered(context: Context) -> Mapping[str, int]:
     return dict((context.operations.get(_JOURNAL) or {}).get("replicas") or {})
 
 
+def _narrowed(context: Context) -> frozenset[str]:
+    """Modules whose autoscalers are not as their stack made them: to be put back, also when the calendar has gone."""
+    return frozenset((context.operations.get(_JOURNAL) or {}).get("narrowed") or ())
+
+
+def _note(context: Context, **fields: Any) -> None:
+    context.operations.put(_JOURNAL, {**(context.operations.get(_JOURNAL) or {}), **fields})
+
+
+def _since(context: Context) -> Hashable:
+    """Changes when a run of the stack, or the mending of drift, may have written the autoscalers as the plan has
+    them."""
+    finished_at = context.record.finished_at if context.record is not None else None
+    return finished_at, (context.operations.get(DRIFT) or {}).get("mended_at")
+
+
+def _whole(module: ModuleSpec) -> Span:
+    """What the stack lets an autoscaler choose between."""
+    return Span(least=max(1, module.replicas_min), most=max(1, module.replicas_max))
+
+
 def _spans(context: Context, spec: TenantSpec) -> dict[str, Span]:
-    """What the autoscalers of modules that the calendar speaks of should choose between; an autoscaler has no zero."""
-    named = {one.module for campaign in spec.scaling.calendar for one in campaign.modules}
+    """What the autoscalers of modules that the calendar speaks of, or spoke of, should choose between; an autoscaler
+    has no zero."""
+    named = {one.module for campaign in spec.scaling.calendar for one in campaign.modules} | _narrowed(context)
     found = {}
     for module in scalable(spec):
         if module.name in named and by_cpu(spec, module):

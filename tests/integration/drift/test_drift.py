@@ -16,7 +16,7 @@ from tenantry.tenancy.conditions import Reason, Status
 from tenantry.tenancy.drift import What
 from tenantry.tenancy.lifecycle import Expiry, Stage, Verb
 from tenantry.tenancy.manifest import parse_tenant
-from tenantry_operator.actions.drift import CheckDrift
+from tenantry_operator.actions.drift import CheckDrift, open_cases
 from tenantry_operator.contract import Cancellation, Context
 from tenantry_operator.drifting import DriftWatch, Suspicions
 from tenantry_operator.metrics import Metrics
@@ -123,7 +123,7 @@ def look(fleet: Fleet) -> tuple[CheckDrift, list[str]]:
         suspicions,
         interval_s=60,
         wake=woken.append,
-        open_cases=lambda: fleet.with_journal("drift"),
+        open_cases=lambda: open_cases(fleet),
         metrics=metrics,
     )
     watch.look()

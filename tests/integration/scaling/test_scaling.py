@@ -75,6 +75,34 @@ def test_by_hand_goes_before_the_load_and_takes_the_module_from_its_autoscaler(o
     operated.until(lambda: operated.replicas(queued)["web"] == 2)
 
 
+def test_what_a_campaign_narrows_is_no_drift_outlives_a_run_and_ends_with_the_calendar(
+    operated: Operated, queued: str
+) -> None:
+    namespace = operated.names(queued).namespace
+
+    def span() -> tuple[int, int]:
+        path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/web"
+        spec = operated.kubernetes.request("GET", path)["spec"]
+        return spec["minReplicas"], spec["maxReplicas"]
+
+    whole, hour = span(), datetime.now(UTC).hour
+    campaign = {
+        "name": "quiet",
+        "start": f"0 {(hour - 1) % 24} * * *",
+        "end": f"0 {(hour + 2) % 24} * * *",
+        "modules": {"web": {"most": 1}},
+    }
+    operated.edit(queued, scaling={"calendar": [campaign]})
+    operated.until(lambda: span() == (1, 1))
+    operated.until(lambda: operated.settled(queued))
+    assert operated.fleet.drift(queued) == ()
+    operated.edit(queued, modules={"scoring": {"scale": 2}})
+    operated.until(lambda: operated.settled(queued) and operated.replicas(queued)["scoring"] == 2)
+    operated.until(lambda: span() == (1, 1))
+    operated.edit(queued, scaling=None, modules=None)
+    operated.until(lambda: span() == whole)
+
+
 def test_nothing_is_written_while_nothing_changes(operated: Operated, queued: str) -> None:
     operated.until(lambda: operated.settled(queued))
     version = operated.body(queued)["metadata"]["resourceVersion"]

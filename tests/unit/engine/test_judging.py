@@ -56,6 +56,32 @@ def test_a_config_map(recorded: dict[str, str] | None, live: dict[str, Any] | No
     assert verdict.op is op
 
 
+def autoscaler(most: int, metric: str = "cpu", **written: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "n", **written},
+        "spec": {"minReplicas": 1, "maxReplicas": most, "metrics": [{"type": metric}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("recorded", "live", "op"),
+    [
+        pytest.param(autoscaler(5), autoscaler(2, resourceVersion="2"), Op.SAME, id="a campaign narrowed it"),
+        pytest.param(
+            autoscaler(5), autoscaler(5, "memory", resourceVersion="2"), Op.UPDATE, id="another field was changed"
+        ),
+        pytest.param(autoscaler(3), autoscaler(2, resourceVersion="2"), Op.UPDATE, id="another plan allows more"),
+    ],
+)
+def test_between_what_an_autoscaler_chooses_counts_against_what_was_wanted_before_alone(
+    recorded: dict[str, Any], live: dict[str, Any], op: Op
+) -> None:
+    verdict = judge_kubernetes(autoscaler(5), recorded=recorded, outputs=recorded, live=live)
+    assert verdict.op is op
+
+
 @pytest.mark.parametrize("live", [None, config({"a": "1"})], ids=["nothing is at the new place", "something is"])
 def test_an_object_that_gets_another_name_is_replaced(live: dict[str, Any] | None) -> None:
     renamed = wanted({"a": "1"}) | {"metadata": {"name": "d", "namespace": "n"}}

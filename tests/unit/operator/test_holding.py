@@ -16,12 +16,13 @@ from tenantry.releasing import Releasing
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
+from tenantry.tenancy.drift import Drift, Finding, What
 from tenantry.tenancy.errors import Conflict
 from tenantry.tenancy.lifecycle import Expiry, Stage, Verb
 from tenantry.tenancy.recovery import Goal, Restoration
 from tenantry.tenancy.release import Release, Step, Version
 from tenantry.tenancy.spec import Hold
-from tenantry_operator.actions.drift import CheckDrift
+from tenantry_operator.actions.drift import CheckDrift, open_cases
 from tenantry_operator.contract import Cancellation, Context
 from tenantry_operator.drifting import Suspicions
 from tenantry_operator.holding import closed_by, held_by
@@ -31,6 +32,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 LOADING = Restoration(asked="latest", goal=Goal(), requested_at=NOW)
 STOPPED = LOADING.model_copy(update={"replicas": {"web": 2}})
 RESTORED = STOPPED.model_copy(update={"ended_at": NOW})
+CHANGED = Finding(what=What.CHANGED, kind="Service", name="web", fields=("spec.type",))
 NEXT = Version(release="2", template_version=1)
 
 
@@ -171,3 +173,26 @@ def test_a_tenant_is_looked_at_for_drift_again_after_what_changed_it_on_purpose(
     suspicions.add(context.name, ("Service web: spec.type changed",))
     context.operations.put(kind, journal)
     assert (CheckDrift(suspicions, Metrics()).claim(context) is not None) is checked
+
+
+@pytest.mark.parametrize(
+    ("drift", "stands"),
+    [
+        pytest.param(None, False, id="nothing was ever found"),
+        pytest.param(Drift(findings=(CHANGED,), found_at=NOW), True, id="something is otherwise"),
+        pytest.param(Drift(found_at=NOW, mended=(CHANGED,), mended_at=NOW), False, id="it was put back"),
+    ],
+)
+def test_only_a_tenant_at_which_drift_stands_is_looked_at_each_time(
+    context: Context, drift: Drift | None, stands: bool
+) -> None:
+    if drift is not None:
+        context.operations.put("drift", drift.model_dump(mode="json"))
+    assert (context.name in open_cases(context.fleet)) is stands
+
+
+def test_a_damaged_journal_is_looked_at(context: Context) -> None:
+    context.operations.put("drift", {})
+    (file,) = context.fleet.folder.rglob("drift.json")
+    file.write_text("{")
+    assert open_cases(context.fleet) == (context.name,)
