@@ -9,7 +9,17 @@ burying.py     tenants that were deleted since are deleted again
 
 from tenantry.cell_backup.burying import bury_again, read_tombstones, renew_passwords
 from tenantry.cell_backup.keys import make_keys
-from tenantry.cell_backup.restoring import Restored, restore
+from tenantry.cell_backup.restoring import Restored, finished, restore
 from tenantry.cell_backup.taking import Taken, take
 
-__all__ = ["Restored", "Taken", "bury_again", "make_keys", "read_tombstones", "renew_passwords", "restore", "take"]
+__all__ = [
+    "Restored",
+    "Taken",
+    "bury_again",
+    "finished",
+    "make_keys",
+    "read_tombstones",
+    "renew_passwords",
+    "restore",
+    "take",
+]

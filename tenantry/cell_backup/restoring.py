@@ -1,7 +1,8 @@
 """A cell made anew from its backup: the same names, ports, keys and data, as of the backup's moment.
 
 The target must not exist; what a restore that failed has made is deleted again. Database passwords are all set anew
-at the end: OpenBao may have rotated some between the two copies.
+at the end: OpenBao may have rotated some between the two copies. Until `finished` is called, a note keeps everybody
+else from starting the platform, and the same restore goes on from it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tenantry.cell_backup.archive import Member, members, read_header
+from tenantry.cell_backup.archive import Header, Member, members, read_header
 from tenantry.cell_backup.keys import read_private
 from tenantry.engine.storage import make_folder
 from tenantry.fleet.home import cell_home
@@ -34,7 +35,7 @@ from tenantry.local.part import Account, Part, Site
 from tenantry.local.toolchain import ETCDUTL, Toolchain
 from tenantry.tenancy.errors import Conflict, StateCorrupt
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "finished", "restore"]
 
 _TOKENS = ("admin.token.json", "reader.token.json", "recovery.json")
 
@@ -62,32 +63,70 @@ class _Content:
 
 
 def restore(source: Path, *, private: Path, root: Path | None = None, progress: Callable[[str], None]) -> Restored:
-    """Make the platform and the cell's folder of a backup. root: the machine's data folder, None: the usual one.
+    """Make the platform and the cell's folder of a backup, or go on with that where it was cut off. root: the machine's
+    data folder, None: the usual one.
 
     Raises InvalidInput for a file or key that is not right, Conflict where a platform or tenants of this cell are here
     already, StateCorrupt for a damaged file: then nothing is left behind.
     """
     started = time.monotonic()
     opening = read_private(private)
-    name = read_header(source).cell
+    header = read_header(source)
+    name = header.cell
     platform = LocalPlatform(name, home=root / "local" / name if root else None)
     cell = cell_home(name, root=root)
+    layout = Layout.of(name, platform.home)
+    begun = _begun(layout, header)
+    if "moment" in begun:
+        progress(f"going on with the restore of cell {name}, which was cut off")
+        platform.up_from(progress, lambda _site, _bring: None)
+        return _restored(platform, begun, started)
+    if begun:  # what it has made is a part of the backup, and nobody has used it
+        shutil.rmtree(cell, ignore_errors=True)
+        platform.remove()
     _require_room_for(platform, cell)
     etcdutl = Toolchain().find([ETCDUTL], progress)[ETCDUTL.name]
     try:
         progress(f"opening the backup of cell {name}")
+        layout.make()
+        begun = {"backup": header.begun_at.isoformat(), "file": str(source.absolute())}
+        write_json(layout.restoring, begun)
         content = _Filling(platform, cell).run(members(source, opening))
         platform.up_from(progress, lambda site, bring: _make_stores(site, bring, content, etcdutl))
+        begun |= {"moment": str(content.moment["moment"]), "copier": str(content.moment["copier"])}
+        write_json(layout.restoring, begun)
     except BaseException:
         platform.remove()
         shutil.rmtree(cell, ignore_errors=True)
         raise
+    return _restored(platform, begun, started)
+
+
+def finished(restored: Restored) -> None:
+    """Passwords fit and deleted tenants are deleted again: from now on the platform is like any other."""
+    platform = restored.platform
+    Layout.of(platform.name, platform.home).restoring.unlink(missing_ok=True)
+
+
+def _restored(platform: LocalPlatform, begun: Mapping[str, str], started: float) -> Restored:
     return Restored(
         platform=platform,
-        moment=datetime.fromisoformat(content.moment["moment"]),
-        copier=str(content.moment["copier"]),
+        moment=datetime.fromisoformat(begun["moment"]),
+        copier=begun["copier"],
         seconds=time.monotonic() - started,
     )
+
+
+def _begun(layout: Layout, header: Header) -> dict[str, str]:
+    """What a restore that was cut off has noted, empty where there was none. Raises Conflict for another backup's."""
+    begun = read_json(layout.restoring)
+    if begun and begun["backup"] != header.begun_at.isoformat():
+        raise Conflict(
+            f"a restore of cell {layout.name} from another backup has not ended",
+            where=str(layout.home),
+            hint=f"finish that one: `tenantry cell restore {begun['file']}`",
+        )
+    return begun
 
 
 def _require_room_for(platform: LocalPlatform, cell: Path) -> None:
@@ -116,7 +155,6 @@ class _Filling:
         self._platform = platform
 
     def run(self, found: Iterable[Member]) -> _Content:
-        self._layout.make()
         unpacking = None
         for one in found:
             kind, _, rest = one.name.partition("/")

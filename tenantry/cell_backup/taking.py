@@ -30,7 +30,7 @@ from tenantry.tenancy.errors import DependencyUnavailable, Unsupported
 
 __all__ = ["Taken", "take"]
 
-_HOME_LEFT_OUT = ("parts", "logs", "supervisor", "bin", "backups", "bootstrap")
+_HOME_LEFT_OUT = ("parts", "logs", "supervisor", "bin", "backups", "bootstrap", "restoring.json")
 _PARTS_LEFT_OUT = (
     "etcd/data",
     "etcd/initialized",

@@ -87,8 +87,9 @@ def restore(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a local cell anew from its backup: same names, ports, keys and data. Refused where it is there already."""
-    from tenantry.cell_backup import bury_again, read_tombstones, renew_passwords
+    """Make a local cell anew from its backup: same names, ports, keys and data. Refused where it is there already; one
+    that was cut off goes on."""
+    from tenantry.cell_backup import bury_again, finished, read_tombstones, renew_passwords
     from tenantry.cell_backup import restore as restore_cell
 
     progress = _quiet if as_json else say
@@ -100,6 +101,7 @@ def restore(
     with open_fleet(None, platform.name) as fleet:
         buried = bury_again(fleet, graves, progress=progress)
         tenants = len(fleet.registry.all())
+    finished(restored)
     # The operator last: it must not meet a tenant that is to be deleted again.
     platform.up(progress, operated=Operated(records=home(), build=build()))
     with open_fleet(None, platform.name, administrator=True) as fleet:

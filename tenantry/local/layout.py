@@ -77,6 +77,11 @@ class Layout:
         return self.home / "platform.json"
 
     @property
+    def restoring(self) -> Path:
+        """There while a restore of the whole cell has not ended: of which backup it is, and how far; no secrets."""
+        return self.home / "restoring.json"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

@@ -148,9 +148,11 @@ class LocalPlatform:
 
         on_progress gets a line of text a step, from several threads. operated: make it a cell with an operator, which
         `operate` starts; None: as it was made. Where the cluster is somebody else's, its operator is too.
-        Raises DependencyUnavailable, which says what stands in the way, and Locked while another `up`, `down` or
-        `remove` is at work. Whatever cuts it short, the next `up` continues and `down` stops what runs.
+        Raises DependencyUnavailable, which says what stands in the way, Locked while another `up`, `down` or `remove`
+        is at work, and Conflict where a restore of the whole cell has not ended. Whatever cuts it short, the next `up`
+        continues and `down` stops what runs.
         """
+        self._require_restored()
         self._up(on_progress, lambda _site, _bring: None, operated=operated)
 
     def up_from(self, on_progress: Callable[[str], None], stores: Callable[[Site, Bring], None]) -> None:
@@ -197,6 +199,7 @@ class LocalPlatform:
     def operate(self, on_progress: Callable[[str], None]) -> None:
         """Start the operator of a platform that has one, once its cell is set up; one that runs this build is left
         alone. Raises like `up`."""
+        self._require_restored()
         with self._at_work():
             layout = self._layout
             operator = _operator(self._site(layout, tools={}))
@@ -294,6 +297,16 @@ class LocalPlatform:
                 where=str(error.filename or self.home),
                 hint="free some space and run it again: it continues" if full else "choose another TENANTRY_HOME",
             ) from error
+
+    def _require_restored(self) -> None:
+        """Raise Conflict after a restore that was cut off: tenants that were deleted would live on in it."""
+        begun = read_json(self._layout.restoring)
+        if begun:
+            raise Conflict(
+                f"the restore of cell {self.name} has not ended",
+                where=str(self.home),
+                hint=f"finish it: `tenantry cell restore {begun['file']}` with the same --key and --tombstones",
+            )
 
     def _require_as_made(self, layout: Layout) -> None:
         """Raise Conflict where something else is asked for than what the platform was made with."""
