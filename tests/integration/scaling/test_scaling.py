@@ -75,6 +75,17 @@ def test_by_hand_goes_before_the_load_and_takes_the_module_from_its_autoscaler(o
     operated.until(lambda: operated.replicas(queued)["web"] == 2)
 
 
+def test_nothing_is_written_while_nothing_changes(operated: Operated, queued: str) -> None:
+    operated.until(lambda: operated.settled(queued))
+    version = operated.body(queued)["metadata"]["resourceVersion"]
+    vhost = operated.names(queued).messaging_vhost
+    for count in (3, 5, 7):  # below what another replica is worth: read, and not told
+        operated.publish(vhost, "email", count)
+        time.sleep(2)
+    assert operated.body(queued)["metadata"]["resourceVersion"] == version
+    operated.purge(vhost, "email")
+
+
 def test_what_a_campaign_narrows_is_no_drift_outlives_a_run_and_ends_with_the_calendar(
     operated: Operated, queued: str
 ) -> None:
@@ -100,18 +111,7 @@ def test_what_a_campaign_narrows_is_no_drift_outlives_a_run_and_ends_with_the_ca
     operated.until(lambda: operated.settled(queued) and operated.replicas(queued)["scoring"] == 2)
     operated.until(lambda: span() == (1, 1))
     operated.edit(queued, scaling=None, modules=None)
-    operated.until(lambda: span() == whole)
-
-
-def test_nothing_is_written_while_nothing_changes(operated: Operated, queued: str) -> None:
-    operated.until(lambda: operated.settled(queued))
-    version = operated.body(queued)["metadata"]["resourceVersion"]
-    vhost = operated.names(queued).messaging_vhost
-    for count in (3, 5, 7):  # below what another replica is worth: read, and not told
-        operated.publish(vhost, "email", count)
-        time.sleep(2)
-    assert operated.body(queued)["metadata"]["resourceVersion"] == version
-    operated.purge(vhost, "email")
+    operated.until(lambda: span() == whole and operated.replicas(queued)["scoring"] == 1)
 
 
 def test_suspended_and_resumed_with_the_replicas_that_it_had(operated: Operated, queued: str) -> None:
