@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import urllib3
-
+from tenantry.engine.cluster import ApiError, as_ours, connect
 from tenantry.fleet.registry import Record
-from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = [
     "ConditionShown",
@@ -82,45 +80,41 @@ def tree_of(resources: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
 
 def modules_of(namespace: str) -> tuple[ModuleShown, ...]:
     """Ask the cluster how the workload of a namespace does. Raises DependencyUnavailable when it does not answer."""
-    # Imported here: the client takes a third of a second to load, and few commands ask the cluster.
-    from kubernetes import client, config
+    cluster = connect({})
+
+    def listed(group: str, plural: str) -> list[Mapping[str, Any]]:
+        path = f"/apis/{group}/v1/namespaces/{namespace}/{plural}"
+        return list(cluster.request("GET", path, seconds=TIMEOUT_S).get("items") or ())
 
     try:
-        load_config: Any = config.load_config
-        load_config()
-        with client.ApiClient() as api:
-            # The client's types make every field optional; what a server lists has metadata and status.
-            apps: Any = client.AppsV1Api(api)
-            batch: Any = client.BatchV1Api(api)
-            found = [
-                ModuleShown(
-                    name=(item.metadata.labels or {}).get(_COMPONENT, item.metadata.name),
-                    kind=kind,
-                    ready=item.status.ready_replicas or 0,
-                    wanted=item.spec.replicas if item.spec.replicas is not None else 1,
-                )
-                for kind, listing in (
-                    ("Deployment", apps.list_namespaced_deployment(namespace, _request_timeout=TIMEOUT_S)),
-                    ("StatefulSet", apps.list_namespaced_stateful_set(namespace, _request_timeout=TIMEOUT_S)),
-                )
-                for item in listing.items
-            ]
-            jobs = batch.list_namespaced_job(namespace, _request_timeout=TIMEOUT_S).items
-            found += [
-                ModuleShown(name=item.metadata.name, kind="Job", ready=min(item.status.succeeded or 0, 1), wanted=1)
-                for item in jobs
-                if not item.metadata.owner_references
-            ]
-            crons = batch.list_namespaced_cron_job(namespace, _request_timeout=TIMEOUT_S).items
-            found += [
-                ModuleShown(name=item.metadata.name, kind="CronJob", ready=int(not item.spec.suspend), wanted=1)
-                for item in crons
-            ]
-    except (urllib3.exceptions.HTTPError, client.ApiException, config.ConfigException) as error:
-        raise DependencyUnavailable(
-            "the Kubernetes API server does not answer",
-            hint="check KUBECONFIG and that the cluster runs (on a local platform: `tenantry local status`)",
-        ) from error
+        found = [
+            ModuleShown(
+                name=str((item["metadata"].get("labels") or {}).get(_COMPONENT, item["metadata"]["name"])),
+                kind=kind,
+                ready=int((item.get("status") or {}).get("readyReplicas") or 0),
+                wanted=int(item["spec"].get("replicas", 1)),
+            )
+            for kind, plural in (("Deployment", "deployments"), ("StatefulSet", "statefulsets"))
+            for item in listed("apps", plural)
+        ]
+        found += [
+            ModuleShown(
+                name=str(item["metadata"]["name"]),
+                kind="Job",
+                ready=min(int((item.get("status") or {}).get("succeeded") or 0), 1),
+                wanted=1,
+            )
+            for item in listed("batch", "jobs")
+            if not item["metadata"].get("ownerReferences")
+        ]
+        found += [
+            ModuleShown(
+                name=str(item["metadata"]["name"]), kind="CronJob", ready=int(not item["spec"].get("suspend")), wanted=1
+            )
+            for item in listed("batch", "cronjobs")
+        ]
+    except ApiError as error:
+        raise as_ours(error, where=namespace) from error
     return tuple(found)
 
 

@@ -32,7 +32,7 @@ ALLOWED = {
     "transit/decrypt/state-somebody-abcd2345": {"update"},
     f"kv/data/tenants/{OTHERS}/app": {"create", "update", "patch"},
     f"kv/subkeys/tenants/{OTHERS}/app": {"read"},
-    f"kv/metadata/tenants/{OTHERS}/app": {"delete", "list"},
+    f"kv/metadata/tenants/{OTHERS}/app": {"delete", "list", "scan"},
     f"kv/data/cell/egress/{OTHERS}": {"create", "read", "update"},
     f"database/static-roles/{OTHERS}-a": {"create", "read", "update", "delete"},
     f"database/config/{OTHERS}": {"create", "read", "update", "delete"},
