@@ -30,10 +30,12 @@ _COLLECT_EVERY = 2
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """The parent's first message. path: its sys.path. preload: modules to import before the first run."""
+    """The parent's first message. path: its sys.path. preload: modules to import before the first run.
+    private: the variables of its environment that hold secrets."""
 
     path: list[str]
     preload: tuple[str, ...]
+    private: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def main(descriptor: int) -> None:
     except (EOFError, OSError):
         return
     sys.path[:] = greeting.path
+    os.environ.update(greeting.private)
     for name in greeting.preload:
         importlib.import_module(name)
     # What is imported stays; the collector need not walk it at each run.

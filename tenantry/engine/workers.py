@@ -27,6 +27,8 @@ __all__ = ["Workers"]
 
 _STOP_S = 60
 """How long stopped runs may take to end their wave and save."""
+_PRIVATE = ("KEY", "PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
+"""Ends of the names of variables that hold secrets."""
 _PRELOAD = ("tenantry.engine.run", "pulumi_kubernetes.core.v1", "pulumi_kubernetes.meta.v1")
 
 
@@ -44,6 +46,8 @@ class _Process:
 
     def __init__(self, preload: tuple[str, ...]) -> None:
         self._connection, theirs = multiprocessing.Pipe()
+        # What a process was started with can be read for as long as it lives; this is handed over instead.
+        private = {key: value for key, value in os.environ.items() if key.endswith(_PRIVATE)}
         start = f"from tenantry.engine.worker import main; main({theirs.fileno()})"
         # Not multiprocessing's own start: that would import the parent's main module, a command line, in each worker.
         self._process = subprocess.Popen(
@@ -51,14 +55,14 @@ class _Process:
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             # Each thread of a run would get a heap of its own from glibc, and keep it.
-            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+            env={key: value for key, value in os.environ.items() if key not in private} | {"MALLOC_ARENA_MAX": "2"},
         )
         theirs.close()
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._pending: dict[int, _Pending] = {}
         self.alive = True
-        self._send(Greeting([path for path in sys.path if path], preload))
+        self._send(Greeting([path for path in sys.path if path], preload, private))
         self._reader = threading.Thread(target=self._read, name="engine-events", daemon=True)
         self._reader.start()
 
