@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import Self
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -23,7 +24,25 @@ from tenantry.tenancy.standing import Standing
 __all__ = ["LiveRuns", "LiveTenants"]
 
 
-class LiveTenants:
+class _Live:
+    """What is drawn while a `with` lasts, on a terminal alone."""
+
+    _terminal: bool
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        if self._terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            self._progress.stop()
+
+
+class LiveTenants(_Live):
     """Shows where several Tenant objects stand while somebody waits for them; a context manager.
 
     quiet: show nothing (for `--json`).
@@ -43,17 +62,6 @@ class LiveTenants:
             console=err,
         )
 
-    def __enter__(self) -> LiveTenants:
-        if self._terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._terminal:
-            self._progress.stop()
-
     def __call__(self, tenant: str, standing: Standing) -> None:
         if self._quiet:
             return
@@ -72,7 +80,7 @@ class LiveTenants:
             say(f"{tenant}: {standing.phase}: {standing.doing}")
 
 
-class LiveRuns:
+class LiveRuns(_Live):
     """Shows the events of several runs at once; a context manager. Calls may come from several threads.
 
     quiet: show nothing (for `--json`).
@@ -92,17 +100,6 @@ class LiveRuns:
             TextColumn("[dim]{task.description}"),
             console=err,
         )
-
-    def __enter__(self) -> LiveRuns:
-        if self._terminal:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._terminal:
-            self._progress.stop()
 
     def __call__(self, tenant: str, event: Event) -> None:
         if self._quiet:
