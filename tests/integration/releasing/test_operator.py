@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -49,7 +50,8 @@ def until(told: str, holds: Callable[[], Any]) -> Any:
         if found:
             return found
         pause.wait(0.2)
-    raise AssertionError(f"not within {WITHIN_S:.0f} s: {told}")
+    standings = {one["metadata"]["name"]: one.get("status") for one in connect({}).request("GET", TENANTS)["items"]}
+    raise AssertionError(f"not within {WITHIN_S:.0f} s: {told}; tenants: {json.dumps(standings)}")
 
 
 class Operator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -110,8 +111,13 @@ class Operated:
             except ApiError as error:
                 if error.status != 404:
                     raise
-            assert time.monotonic() < deadline, "it never came true"
+            assert time.monotonic() < deadline, f"it never came true; tenants: {json.dumps(self.standings())}"
             time.sleep(0.2)
+
+    def standings(self) -> dict[str, Any]:
+        """Status of every Tenant."""
+        listed = self.kubernetes.request("GET", path_of("").rstrip("/"))["items"]
+        return {one["metadata"]["name"]: one.get("status") for one in listed}
 
     def publish(self, vhost: str, queue: str, count: int) -> None:
         """Real messages into a real queue."""
