@@ -36,6 +36,10 @@ goes round Tenantry.
 3. A rule has no switch in a tenant file. With the Pulumi CLI, `--policy-pack-config` can change a rule's level for a
    stack; the embedded engine has no such exception.
 
+A tenant file alone breaks no rule: what it could break (data outside of its residency, no backup, a wildcard among its
+hosts or destinations, an image of its own) is refused by its model, with file and line, before any resource is thought
+of. So the rules are about mistakes in the cell file, in `tenant_templates/` and in components.
+
 Where images may come from is said by the cell file: `spec.images.sources`, or `spec.images.registry` for a registry of
 your own, which is then the only source. Where data may lie is said by the cell file as well (`spec.region`,
 `spec.residency`), and demanded by the tenant file (`placement.residency`).

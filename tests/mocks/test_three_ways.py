@@ -3,12 +3,18 @@ pack, in the same words: the embedded engine, `tenantry policy check`, and Pulum
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
-from collections.abc import Callable, Iterable
+import subprocess
+import sys
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pulumi.runtime.proto.analyzer_pb2_grpc import AnalyzerStub
 
 from tenantry.engine import EmbeddedEngine, Stack
 from tenantry.engine.desired import DesiredResource
@@ -18,10 +24,13 @@ from tenantry.fleet import Fleet
 from tenantry.fleet.programs import tenant_program
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import InvalidInput, PolicyViolated
+from tenantry.tenancy.judgement import Level
 from tenantry.tenancy.manifest import load_cell, parse_tenant
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import TenantSpec
+from tenantry_policies.rules import RULES
 from tenantry_policies.view import Resource
+from tests.mocks.mistaken import COMPONENT_MISTAKES, EXAMPLE, anonymous, mistaken
 from tests.mocks.test_policies import TEMPLATE_MISTAKES
 from tests.mocks.test_policy_pack import analyze, analyze_stack, pack, said
 
@@ -58,6 +67,11 @@ MISTAKES = {
         "foreign-image",
     ),
 }
+
+ADVISORY = {one.name for one in RULES if one.level is Level.ADVISORY}
+OF_A_CELL = {"unbound-login", "wildcard-openbao-policy", "wildcard-sql-grant"}
+"""Rules over what a cell alone has."""
+OF_A_TENANT = {one.name for one in RULES if not one.name.startswith("aws-")} - ADVISORY - OF_A_CELL
 
 
 def spec_of(tmp_path: Path, where: str, right: str, wrong: str) -> tuple[TenantSpec, Fleet]:
@@ -109,25 +123,55 @@ def test_a_mistake_is_refused_by_all_three_ways_in_the_same_words(mistake: str, 
     assert {(name, said(message)) for name, message in by_server} == embedded
 
 
-@pytest.mark.parametrize(
-    ("line", "change"),
-    [
-        ("residency: eu", lambda text: text.replace("residency: eu", "residency: us")),
-        ("backup", lambda text: text.replace("spec:\n", "spec:\n  backup: {enabled: false}\n", 1)),
-    ],
-    ids=["data elsewhere", "no backup"],
-)
-def test_what_a_tenant_file_could_break_is_refused_before_any_policy_with_its_line(
-    line: str, change: Callable[[str], str]
+def test_a_components_mistake_for_every_rule_is_refused_by_all_three_ways_in_the_same_words(
+    pack: AnalyzerStub, tmp_path: Path
 ) -> None:
-    """The model holds for tenant files what the rules hold for resources, and can say the line."""
+    """All at once, in processes that import the components with these mistakes in place of ours."""
+    environment = {**os.environ, **mistaken(tmp_path, *COMPONENT_MISTAKES), "TENANTRY_HOME": str(tmp_path / "home")}
+
+    def printed_by(*command: str) -> Any:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        return json.loads(done.stdout)
+
+    by_engine = printed_by(sys.executable, "-m", "tests.mocks.mistaken", str(EXAMPLE), str(CELL))
+    embedded = {(rule, anonymous(message)) for rule, message in by_engine["refused"]}
+    assert {rule for rule, _ in embedded} == {one.rule for one in COMPONENT_MISTAKES} == OF_A_TENANT
+
+    tenantry = str(Path(sys.prefix) / "bin" / "tenantry")
+    by_command = printed_by(tenantry, "policy", "check", str(EXAMPLE), "--cell", str(CELL), "--json")
+    (tenant,) = by_command["tenants"]
+    assert {(one["rule"], anonymous(one["message"])) for one in tenant["refused"]} == embedded
+
+    resources = [Resource(**one) for one in by_engine["resources"]]
+    by_server = [found for one in resources for found in analyze(pack, one)]
+    by_server += analyze_stack(pack, resources)
+    refused = {(name, anonymous(said(message))) for name, message in by_server if name not in ADVISORY}
+    assert refused == embedded
+
+
+TENANT_MISTAKES = {
+    "data-outside-residency": ("placement.residency", "residency: eu", "residency: us"),
+    "data-without-backup": ("backup", "spec:\n", "spec:\n  backup: {enabled: false}\n"),
+    "ingress-too-wide": ("hosts", "spec:\n", 'spec:\n  hosts: ["*.acme.example"]\n'),
+    "open-egress": ("integrations", "host: smtp.eu.mailgun.org", 'host: "*.mailgun.org"'),
+    "foreign-image": ("image", "spec:\n", "spec:\n  image: images.example.net/mautic:5\n"),
+}
+
+
+@pytest.mark.parametrize("rule", TENANT_MISTAKES)
+def test_what_a_tenant_file_could_break_is_refused_before_any_policy_with_its_line(rule: str) -> None:
+    """The model holds for tenant files what the rules hold for resources, and can say the line. So it is said by each
+    way alike: none of them comes as far as a resource."""
+    path, right, wrong = TENANT_MISTAKES[rule]
     text = (Catalogue.root() / "examples" / "acme-coffee.yaml").read_text(encoding="utf-8")
+    assert right in text
     with pytest.raises(InvalidInput) as caught:
         resolve(
-            parse_tenant(change(text), source="tenant.yaml"),
+            parse_tenant(text.replace(right, wrong, 1), source="tenant.yaml"),
             catalogue=Catalogue.load(),
             cell=load_cell(CELL),
             incarnation="a1b2c3d4",
             today=date(2026, 11, 24),
         )
-    assert any(line.split(":")[0] in problem.path and problem.line for problem in caught.value.problems)
+    assert not isinstance(caught.value, PolicyViolated)
+    assert any(problem.path.startswith(f"spec.{path}") and problem.line for problem in caught.value.problems)
