@@ -303,6 +303,8 @@ class ControllerManager(WebPart):
                 "--use-service-account-credentials=true",
                 "--leader-elect=false",
                 "--terminated-pod-gc-threshold=1000",
+                # Nodes and control plane sleep and wake together here: a node that renews late is busy, not dead.
+                "--node-monitor-grace-period=10m",
                 # Hundreds of tenants come and go at once here.
                 "--kube-api-qps=200",
                 "--kube-api-burst=400",

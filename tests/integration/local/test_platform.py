@@ -147,6 +147,20 @@ def test_a_claim_gets_a_simulated_volume(own: LocalPlatform, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
+def test_pods_of_a_node_that_was_late_are_ready_again(own: LocalPlatform) -> None:
+    made = _run(own, "kubectl", "create", "deployment", "late", "--image=registry.example.com/late:1")
+    assert made.returncode == 0, made.stderr
+    wait = ("kubectl", "wait", "pods", "--selector=app=late", "--timeout=30s")
+    assert _run(own, *wait, "--for=create").returncode == 0
+    assert _run(own, *wait, "--for=condition=Ready").returncode == 0
+    (pod,) = _run(own, "kubectl", "get", "pods", "--selector=app=late", "--output=name").stdout.split()
+    # What Kubernetes writes when a node has not been heard of.
+    unready = '{"status": {"conditions": [{"type": "Ready", "status": "False"}]}}'
+    done = _run(own, "kubectl", "patch", pod, "--subresource=status", f"--patch={unready}")
+    assert done.returncode == 0, done.stderr
+    assert _run(own, *wait, "--for=condition=Ready").returncode == 0
+
+
 def test_tables_are_encrypted_on_disk(own: LocalPlatform) -> None:
     layout = Layout.of(own.name, own.home)
     password = read_json(layout.bootstrap / "mariadb.json")["password"]
