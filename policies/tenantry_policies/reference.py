@@ -18,7 +18,7 @@ same messages:
 | way | when | what a mandatory violation does |
 |---|---|---|
 | embedded engine | every preview and update, before anything is planned | exit code 2, nothing is made |
-| `tenantry policy check FILE…` | when you ask; touches nothing and needs no running cell | exit code 2 |
+| `tenantry policy check FILE…` | when you ask, of tenant and cell files; nothing is touched or need run | exit code 2 |
 | `pulumi up --policy-pack policies` | with the Pulumi CLI, at the preview and at each resource | Pulumi refuses |
 
 A rule is *mandatory* (refuses), *advisory* (is said, and the run goes on) or *remediating*: what was left out is filled
@@ -30,7 +30,7 @@ goes round Tenantry.
 
 ## When a rule refuses you
 
-1. `tenantry policy check FILE` shows every violation of a tenant file, with the resource that has it.
+1. `tenantry policy check FILE` shows every violation of a tenant file or a cell file, with the resource that has it.
 2. Mend what the message names: the tenant file, the workload in `tenant_templates/workloads/`, the cell file, or the
    component that makes the resource.
 3. A rule has no switch in a tenant file. With the Pulumi CLI, `--policy-pack-config` can change a rule's level for a

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from tenantry.cli.opening import CellOption, LocalOption, cell_to_check_against
 from tenantry.cli.reporting import JsonOption, err, out, print_json
-from tenantry.cli.tenant_commands import FilesArgument, load_files
+from tenantry.cli.tenant_commands import load_files
 from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet
 from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.errors import PolicyViolated
+from tenantry.tenancy.document import parse, read
+from tenantry.tenancy.errors import InvalidInput, PolicyViolated
 from tenantry.tenancy.judgement import Judgement
-from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.manifest import load_cell
 
 __all__ = ["app"]
 
 app = typer.Typer(help="List the policies, and check tenant files against them.", no_args_is_help=True)
+
+CheckedArgument = Annotated[
+    list[Path], typer.Argument(help="Tenant files, folders of them, and cell files.", show_default=False)
+]
 
 
 @app.command("list")
@@ -38,25 +44,45 @@ def list_policies(as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(
-    files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
+    files: CheckedArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
 ) -> None:
-    """Check what tenant files would make, without making it. Needs no running cell. Exit code 2 on a violation."""
-    found = load_files(files)
+    """Check what tenant files and cell files would make, without making it. Needs no running cell. Exit code 2 on a
+    violation."""
+    cells = [load_cell(path) for path in files if _is_cell(path)]
+    tenants = [path for path in files if not _is_cell(path)]
+    judged: dict[str, list[tuple[str, Judgement]]] = {"tenant": [], "cell": []}
     with EmbeddedEngine() as engine:
-        fleet = Fleet(cell=cell_to_check_against(cell, local), engine=engine, catalogue=Catalogue.load())
-        judged = [(spec, fleet.judge(spec)) for spec in fleet.resolve_all(found)]
+        catalogue = Catalogue.load()
+        if tenants:
+            found = load_files(tenants)
+            fleet = Fleet(cell=cell_to_check_against(cell, local), engine=engine, catalogue=catalogue)
+            judged["tenant"] = [(spec.name, fleet.judge(spec)) for spec in fleet.resolve_all(found)]
+        for one in cells:
+            fleet = Fleet(cell=one, engine=engine, catalogue=catalogue)
+            judged["cell"].append((one.metadata.name, fleet.judge_cell()))
     if as_json:
-        print_json({"tenants": [_document(spec, judgement) for spec, judgement in judged]})
+        print_json(
+            {f"{kind}s": [_document(kind, name, found) for name, found in ones] for kind, ones in judged.items()}
+        )
     else:
-        for spec, judgement in judged:
-            _print(spec, judgement)
-    if any(judgement.refused for _, judgement in judged):
+        for name, judgement in (*judged["tenant"], *judged["cell"]):
+            _print(name, judgement)
+    if any(judgement.refused for ones in judged.values() for _, judgement in ones):
         raise typer.Exit(PolicyViolated.exit_code)
 
 
-def _document(spec: TenantSpec, judgement: Judgement) -> dict[str, Any]:
+def _is_cell(path: Path) -> bool:
+    """Whether the file says so of itself; one that cannot be read is left to who reads it as a tenant's."""
+    try:
+        content = parse(read(path), source=str(path)).content if path.is_file() else None
+    except InvalidInput:
+        return False
+    return isinstance(content, dict) and content.get("kind") == "Cell"
+
+
+def _document(kind: str, name: str, judgement: Judgement) -> dict[str, Any]:
     return {
-        "tenant": spec.name,
+        kind: name,
         "passed": not judgement.refused,
         **{
             kind: [
@@ -72,13 +98,13 @@ def _document(spec: TenantSpec, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _print(spec: TenantSpec, judgement: Judgement) -> None:
+def _print(name: str, judgement: Judgement) -> None:
     if not judgement.refused:
-        out.print(f"[green]✓[/] {spec.name}: no rule is broken")
+        out.print(f"[green]✓[/] {name}: no rule is broken")
     for mark, violations in (
         ("[bold red]✗[/]", judgement.refused),
         ("[yellow]![/]", judgement.advised),
         ("[cyan]+[/]", judgement.remedied),
     ):
         for one in violations:
-            err.print(f"{mark} {spec.name}: {escape(f'{one.resource}: ' if one.resource else '')}{escape(one.message)}")
+            err.print(f"{mark} {name}: {escape(f'{one.resource}: ' if one.resource else '')}{escape(one.message)}")

@@ -399,9 +399,15 @@ class Fleet:
 
     def judge(self, spec: TenantSpec) -> Judgement:
         """What the policies say of the tenant's resources. Touches nothing."""
+        return self._judged(*self.stack_of(spec))
+
+    def judge_cell(self) -> Judgement:
+        """What the policies say of the cell's own resources. Touches nothing."""
+        return self._judged(cell_stack(self.cell, self.backend), cell_program(self.cell))
+
+    def _judged(self, stack: Stack, program: Program) -> Judgement:
         from tenantry_policies.embedded import judge_desired
 
-        stack, program = self.stack_of(spec)
         return judge_desired(self._evaluator.evaluate(stack, program).resources)
 
     # -- runs ---------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Mistakes in our components, one for each rule that a tenant's program can break: a copy of their source, changed line
-by line, which a process imports in place of ours. `python -m tests.mocks.mistaken FILE CELL` prints what the embedded
-engine says there of a tenant file, and what the program asks for."""
+"""Mistakes in our components, one for each rule that a tenant's or a cell's program can break: a copy of their source,
+changed line by line, which a process imports in place of ours. `python -m tests.mocks.mistaken CELL [TENANT]` prints
+what the embedded engine says there of a cell file, or of a tenant file in it, and what the program asks for."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import tenantry_components
 from tenantry.engine import EmbeddedEngine, Stack
 from tenantry.engine.evaluating import evaluate
 from tenantry.engine.properties import plain
-from tenantry.fleet.programs import tenant_program
+from tenantry.fleet.programs import cell_program, tenant_program
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import PolicyViolated
 from tenantry.tenancy.manifest import load_cell, load_tenant
 from tenantry.tenancy.resolving import resolve
 
-__all__ = ["COMPONENT_MISTAKES", "EXAMPLE", "Mistake", "anonymous", "mistaken"]
+__all__ = ["CELL_MISTAKES", "COMPONENT_MISTAKES", "EXAMPLE", "Mistake", "anonymous", "mistaken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,24 @@ COMPONENT_MISTAKES = (
 )
 
 
+CELL_MISTAKES = (
+    Mistake("unbound-login", "cell_services", "namespace_selector=namespaces,", 'namespace_selector="",'),
+    Mistake(
+        "wildcard-openbao-policy",
+        "cell_services",
+        "text=Template(text).safe_substitute(names),",
+        """text='path "kv/data/*" { capabilities = ["read"] }',""",
+    ),
+    Mistake(
+        "wildcard-sql-grant",
+        "providers/database_connection",
+        '"CREATE USER, CONNECTION ADMIN, SHOW DATABASES ON *.*"',
+        '"CREATE USER, SELECT ON *.*"',
+    ),
+)
+"""In components that a cell alone has."""
+
+
 def mistaken(folder: Path, *mistakes: Mistake) -> Mapping[str, str]:
     """The environment in which a process has the components with these mistakes, copied into `folder`."""
     package = folder / "tenantry_components"
@@ -150,19 +168,15 @@ def anonymous(text: str) -> str:
     return re.sub(r"(globex[-_]bank[-_])[0-9a-z]{8}", r"\1INCARNATION", text)
 
 
-def main(file: str, cell: str) -> None:
-    spec = resolve(
-        load_tenant(Path(file)),
-        catalogue=Catalogue.load(),
-        cell=load_cell(Path(cell)),
-        incarnation="a1b2c3d4",
-        today=date(2026, 11, 24),
-    )
-    program = tenant_program(spec)
+def main(cell_file: str, tenant_file: str | None = None) -> None:
+    cell = load_cell(Path(cell_file))
+    program = cell_program(cell)
+    if tenant_file is not None:
+        tenant, day = load_tenant(Path(tenant_file)), date(2026, 11, 24)
+        spec = resolve(tenant, catalogue=Catalogue.load(), cell=cell, incarnation="a1b2c3d4", today=day)
+        program = tenant_program(spec)
     with tempfile.TemporaryDirectory() as backend, EmbeddedEngine() as engine:
-        stack = Stack(
-            project="tenantry", name=spec.name, backend=Path(backend), secrets_provider="hashivault://state-x"
-        )
+        stack = Stack(project="tenantry", name="x", backend=Path(backend), secrets_provider="hashivault://state-x")
         try:
             engine.preview(stack, program)
         except PolicyViolated as refused:

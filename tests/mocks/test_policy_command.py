@@ -43,6 +43,15 @@ def test_the_examples_pass_and_nothing_is_written(home: Path) -> None:
     assert not home.exists()
 
 
+def test_a_cell_file_is_checked_beside_tenants_by_its_kind(home: Path) -> None:
+    done = tenantry(home, "check", str(CELL), str(EXAMPLES / "globex-bank.yaml"), "--cell", str(CELL), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [one["tenant"] for one in found["tenants"]] == ["globex-bank"]
+    assert found["cells"] == [{"cell": "example", "passed": True, "refused": [], "advised": [], "remedied": []}]
+    assert not home.exists()
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "rule"),
     [

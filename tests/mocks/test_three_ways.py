@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import TenantSpec
 from tenantry_policies.rules import RULES
 from tenantry_policies.view import Resource
-from tests.mocks.mistaken import COMPONENT_MISTAKES, EXAMPLE, anonymous, mistaken
+from tests.mocks.mistaken import CELL_MISTAKES, COMPONENT_MISTAKES, EXAMPLE, Mistake, anonymous, mistaken
 from tests.mocks.test_policies import TEMPLATE_MISTAKES
 from tests.mocks.test_policy_pack import analyze, analyze_stack, pack, said
 
@@ -123,24 +123,31 @@ def test_a_mistake_is_refused_by_all_three_ways_in_the_same_words(mistake: str, 
     assert {(name, said(message)) for name, message in by_server} == embedded
 
 
+@pytest.mark.parametrize(
+    ("mistakes", "rules", "tenant"),
+    [
+        pytest.param(COMPONENT_MISTAKES, OF_A_TENANT, [EXAMPLE], id="a tenant's"),
+        pytest.param(CELL_MISTAKES, OF_A_CELL, [], id="a cell's"),
+    ],
+)
 def test_a_components_mistake_for_every_rule_is_refused_by_all_three_ways_in_the_same_words(
-    pack: AnalyzerStub, tmp_path: Path
+    mistakes: Sequence[Mistake], rules: set[str], tenant: Sequence[Path], pack: AnalyzerStub, tmp_path: Path
 ) -> None:
     """All at once, in processes that import the components with these mistakes in place of ours."""
-    environment = {**os.environ, **mistaken(tmp_path, *COMPONENT_MISTAKES), "TENANTRY_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, **mistaken(tmp_path, *mistakes), "TENANTRY_HOME": str(tmp_path / "home")}
 
-    def printed_by(*command: str) -> Any:
+    def printed_by(*command: str | Path) -> Any:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
         return json.loads(done.stdout)
 
-    by_engine = printed_by(sys.executable, "-m", "tests.mocks.mistaken", str(EXAMPLE), str(CELL))
+    by_engine = printed_by(sys.executable, "-m", "tests.mocks.mistaken", CELL, *tenant)
     embedded = {(rule, anonymous(message)) for rule, message in by_engine["refused"]}
-    assert {rule for rule, _ in embedded} == {one.rule for one in COMPONENT_MISTAKES} == OF_A_TENANT
+    assert {rule for rule, _ in embedded} == {one.rule for one in mistakes} == rules
 
-    tenantry = str(Path(sys.prefix) / "bin" / "tenantry")
-    by_command = printed_by(tenantry, "policy", "check", str(EXAMPLE), "--cell", str(CELL), "--json")
-    (tenant,) = by_command["tenants"]
-    assert {(one["rule"], anonymous(one["message"])) for one in tenant["refused"]} == embedded
+    tenantry = Path(sys.prefix) / "bin" / "tenantry"
+    by_command = printed_by(tenantry, "policy", "check", *(tenant or [CELL]), "--cell", CELL, "--json")
+    (checked,) = (*by_command["tenants"], *by_command["cells"])
+    assert {(one["rule"], anonymous(one["message"])) for one in checked["refused"]} == embedded
 
     resources = [Resource(**one) for one in by_engine["resources"]]
     by_server = [found for one in resources for found in analyze(pack, one)]
