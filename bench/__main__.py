@@ -119,7 +119,7 @@ def _one_turn(fleet: Fleet, template: TenantFile, turn: int, figures: Figures) -
         if isinstance(event, ResourceFinished) and "dynamic" in event.change.type:
             dynamic.append(event.seconds)
 
-    spec = fleet.resolve_all([file])[0]
+    spec = fleet.specs.resolve_all([file])[0]
     began = time.perf_counter()
     (applied,) = fleet.up([(file, spec)], on_event=note)
     figures.provision.append(time.perf_counter() - began)
@@ -128,7 +128,7 @@ def _one_turn(fleet: Fleet, template: TenantFile, turn: int, figures: Figures) -
     figures.providers.append(sum(dynamic))
     figures.resources = sum(count for op, count in applied.result.counts.items() if op is not Op.DELETE)
 
-    spec = fleet.resolve_all([file])[0]
+    spec = fleet.specs.resolve_all([file])[0]
     cpu, seconds, _ = _measured(lambda: fleet.up([(file, spec)]))
     figures.unchanged.append(seconds)
     figures.unchanged_cpu_ms_a_resource.append(1000 * cpu / figures.resources)

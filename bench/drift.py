@@ -74,7 +74,7 @@ def measure(count: int, platform: LocalPlatform) -> Figures:
         fleet.prepare_cell()
         os.environ.update(fleet.provisioner.environment())
         files = [parse_tenant(TENANT.format(name=f"d{number:04d}"), source="bench") for number in range(count)]
-        specs = fleet.resolve_all(files)
+        specs = fleet.specs.resolve_all(files)
         applied = fleet.up(list(zip(files, specs, strict=True)), parallel=16)
         failed = [one.error for one in applied if one.error is not None]
         if failed:

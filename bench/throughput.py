@@ -36,7 +36,7 @@ def measure_throughput(
     fleet: Fleet, platform: LocalPlatform, files: Sequence[TenantFile], *, parallel: int
 ) -> Throughput:
     """Provision these tenants, `parallel` at once, until each is ready."""
-    specs = fleet.resolve_all(files)
+    specs = fleet.specs.resolve_all(files)
     parts = {one.name: psutil.Process(one.pid) for one in platform.status() if one.pid is not None}
     before = _cpu(parts)
     began = time.perf_counter()

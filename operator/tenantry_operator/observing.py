@@ -55,7 +55,7 @@ def observe(body: Mapping[str, Any], fleet: Fleet, now: datetime) -> Observed:
         expiry = _expiry(file, fleet, now)
         managed_by = str((metadata.get("labels") or {}).get(MANAGED_BY) or "kubectl")
         closed = expiry.stage in (Stage.EXPIRED, Stage.OVERDUE) and record is not None
-        spec = fleet.admit(file, uid=uid, managed_by=managed_by, closed=closed)
+        spec = fleet.specs.admit(file, uid=uid, managed_by=managed_by, closed=closed)
         incarnation = spec.incarnation
     except TenantryError as error:
         # A tenant that is being deleted need not be acceptable any more.

@@ -168,7 +168,7 @@ def restore(
         source = living(fleet, body or name)
         if as_new is not None:
             file = new_from(fleet, body or name, as_new, wanted)
-            fleet.resolve_all([file])
+            fleet.specs.resolve_all([file])
             if objects is not None:
                 with LiveTenants(quiet=as_json) as live:
                     (declared,) = declare(

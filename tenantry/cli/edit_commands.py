@@ -163,7 +163,9 @@ def _in_object(
     wanted = parse_tenant(edited(found.text, making(fleet, found)), source=f"tenant/{name}")
     patch = difference(found.document.content["spec"], wanted.document.content["spec"])
     made_by = str((body["metadata"].get("labels") or {}).get(MANAGED_BY) or "kubectl")
-    fleet.admit(wanted, uid=str(body["metadata"]["uid"]), managed_by=made_by)  # refused before anything is written
+    fleet.specs.admit(
+        wanted, uid=str(body["metadata"]["uid"]), managed_by=made_by
+    )  # refused before anything is written
     if made_by in _ELSEWHERE:
         say(f"{name}: it is managed by {made_by}: change it there too, or this is undone")
     written = objects.edit(body, patch)
@@ -201,7 +203,7 @@ def _in_record(
     record = fleet.record(name)
     patch = making(fleet, parse_tenant(record.manifest, source=record.source))
     file = parse_tenant(edited(record.manifest, patch), source=record.source)
-    (spec,) = fleet.resolve_all([file])
+    (spec,) = fleet.specs.resolve_all([file])
     with LiveRuns(quiet=as_json) as live:
         (applied,) = fleet.up([(file, spec)], on_event=live)
     if applied.error is not None:

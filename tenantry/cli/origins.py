@@ -26,7 +26,7 @@ Body = Mapping[str, Any]
 def living(fleet: Fleet, tenant: Body | str) -> TenantSpec:
     """The tenant of an object, under the names that its status tells; or of a record. Raises InvalidInput."""
     if isinstance(tenant, str):
-        return fleet.spec_of(fleet.record(tenant))
+        return fleet.specs.of(fleet.record(tenant))
     file, status = file_of(tenant), tenant.get("status") or {}
     if not status.get("incarnation") or not status.get("release"):
         raise RunFailed(
@@ -70,7 +70,7 @@ def begin(fleet: Fleet, files: Sequence[TenantFile], *, progress: Callable[[str]
     begun = []
     for file in files:
         origin = file.tenant.spec.origin
-        (spec,) = fleet.resolve_all([file])
+        (spec,) = fleet.specs.resolve_all([file])
         if origin is None or spec.activity is not Activity.CLOSED:
             continue
         source = living(fleet, origin.tenant)
@@ -88,7 +88,7 @@ def begin(fleet: Fleet, files: Sequence[TenantFile], *, progress: Callable[[str]
                 where=spec.name,
                 hint="nothing of its workload was started; change its origin and apply it again",
             )
-        (spec,) = fleet.resolve_all([file])
+        (spec,) = fleet.specs.resolve_all([file])
         _run(fleet, file, spec)
         begun.append(spec)
     return tuple(begun)

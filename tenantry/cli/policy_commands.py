@@ -56,7 +56,7 @@ def check(
         if tenants:
             found = load_files(tenants)
             fleet = Fleet(cell=cell_to_check_against(cell, local), engine=engine, catalogue=catalogue)
-            judged["tenant"] = [(spec.name, fleet.judge(spec)) for spec in fleet.resolve_all(found)]
+            judged["tenant"] = [(spec.name, fleet.judge(spec)) for spec in fleet.specs.resolve_all(found)]
         for one in cells:
             fleet = Fleet(cell=one, engine=engine, catalogue=catalogue)
             judged["cell"].append((one.metadata.name, fleet.judge_cell()))

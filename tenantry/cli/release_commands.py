@@ -150,7 +150,7 @@ def _target(fleet: Fleet, record: Record, to: str | None, template: int | None) 
 
 
 def _require_open_window(fleet: Fleet, record: Record) -> None:
-    window = fleet.spec_of(record).maintenance_window
+    window = fleet.specs.of(record).maintenance_window
     now = datetime.now(UTC)
     if window is not None and (opens := opens_at(parse_window(window), now)) > now:
         raise Conflict(

@@ -68,7 +68,7 @@ def validate(
     found = load_files(files)
     chosen = cell_to_check_against(cell, local)
     with EmbeddedEngine() as engine:
-        specs = Fleet(cell=chosen, engine=engine, catalogue=Catalogue.load()).resolve_all(found)
+        specs = Fleet(cell=chosen, engine=engine, catalogue=Catalogue.load()).specs.resolve_all(found)
     if as_json:
         print_json({"valid": [{"tenant": spec.name, "plan": spec.plan, "hosts": spec.hosts} for spec in specs]})
         return
@@ -87,7 +87,7 @@ def preview(
     """Show what `up` would change, and what each change does to the running tenant."""
     found = load_files(files)
     with open_fleet(cell, local, engine=engine) as fleet:
-        specs = fleet.resolve_all(found)
+        specs = fleet.specs.resolve_all(found)
         with LiveRuns(quiet=True):
             previews = [(spec, fleet.preview(spec)) for spec in specs]
     if as_json:
@@ -125,7 +125,7 @@ def up(
     """
     found = load_files(files)
     with open_fleet(cell, local, tenants=min(parallel, len(found)), engine=engine) as fleet:
-        specs = fleet.resolve_all(found)
+        specs = fleet.specs.resolve_all(found)
         objects = objects_of(fleet)
         if objects is not None:
             _declare(fleet, objects, found, take_over=take_over, wait=wait, timeout_s=timeout_s, as_json=as_json)
@@ -218,7 +218,7 @@ def render(
     """Write a tenant's Kubernetes manifests as a tree of files, the same bytes for the same input."""
     found = load_files([file])
     with open_fleet(cell, local) as fleet:
-        spec = fleet.resolve_all(found)[0]
+        spec = fleet.specs.resolve_all(found)[0]
         written = manifests.write_tree(fleet.manifests(spec), output)
     if as_json:
         print_json({"tenant": spec.name, "files": [str(path) for path in written]})
@@ -233,7 +233,7 @@ def diff(
     """Show, line by line, how the manifests would differ from those last applied. Exit code 0 either way."""
     found = load_files([file])
     with open_fleet(cell, local) as fleet:
-        spec = fleet.resolve_all(found)[0]
+        spec = fleet.specs.resolve_all(found)[0]
         differences = manifests.differences(fleet.applied_manifests(spec), fleet.manifests(spec))
     if as_json:
         print_json({"tenant": spec.name, "differences": [{"file": name, "diff": text} for name, text in differences]})

@@ -132,7 +132,7 @@ class Deprovisioning:
 
     def spec_of(self, record: Record) -> TenantSpec:
         """The tenant as its record has it."""
-        return self._fleet.spec_of(record)
+        return self._fleet.specs.of(record)
 
     # -- going on -----------------------------------------------------------------------------------------
 

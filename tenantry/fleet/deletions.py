@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tenantry.engine.storage import storage_error, write_atomically
 from tenantry.fleet.operations import Operations, exclusive
 from tenantry.tenancy.deletion import Deletion, Tombstone
-from tenantry.tenancy.errors import StateCorrupt
+from tenantry.tenancy.errors import Conflict, StateCorrupt
 from tenantry.tenancy.naming import tenant_of_namespace
 
 __all__ = ["KIND", "Deletions"]
@@ -44,6 +44,18 @@ class Deletions:
         # By the folder's name first: another tenant's damaged journal is not this one's trouble.
         paths = (path for path in self._journals() if _is_of(path.parent.name, name))
         return next((_read(path, Deletion) for path in paths), None)
+
+    def refuse(self, name: str) -> None:
+        """Raises Conflict while the tenant that has this name is being deleted."""
+        deletion = self.get(name)
+        if deletion is not None and deletion.cancelled_at is None:
+            raise Conflict(
+                f"tenant {name} is being deleted",
+                where=name,
+                hint=f"`tenantry tenant undelete {name}` brings it back"
+                if deletion.erasing_since is None
+                else f"its data is being erased: finish with `tenantry tenant delete {name}`, then the name is free",
+            )
 
     def all(self) -> tuple[Deletion, ...]:
         return tuple(_read(path, Deletion) for path in self._journals())

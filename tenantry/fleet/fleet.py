@@ -6,7 +6,6 @@ and one that fails holds up no other.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -25,34 +24,26 @@ from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, te
 from tenantry.fleet.provisioner import DEPROVISIONER, ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
 from tenantry.fleet.releases import Releases
-from tenantry.fleet.sameness import check_same_tenant
 from tenantry.fleet.shown import Node, Shown, conditions_of, modules_of, tree_of
+from tenantry.fleet.specs import Specs
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.deletion import INCARNATION
 from tenantry.tenancy.drift import Finding
 from tenantry.tenancy.errors import (
-    Conflict,
     DependencyUnavailable,
     InvalidInput,
     Locked,
     PolicyViolated,
-    Problem,
     TenantryError,
     Unsupported,
-    raise_together,
 )
 from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
-from tenantry.tenancy.naming import incarnation_of
-from tenantry.tenancy.resolving import resolve, wish
+from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.room import asks_for_measuring, over, room_of, roomier, stages, untold, volumes_of
-from tenantry.tenancy.spec import Activity, DatabaseTier, Environment, Installed, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, Environment, Installed, TenantSpec
 
-__all__ = ["ORIGIN", "Applied", "Fleet", "check_test_environment"]
-
-ORIGIN = "origin"
-"""Kind of the journal of a tenant that begins from another's backup."""
+__all__ = ["Applied", "Fleet", "check_test_environment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +70,9 @@ class Fleet:
         self.deletions = Deletions(folder)
         self.releases = Releases(folder)
         self.backend = folder / "state"
-        self._in_force: dict[str, tuple[tuple[object, ...], TenantSpec]] = {}
-        """By tenant, with what of its record it was decided from."""
+        self.specs = Specs(
+            cell=cell, catalogue=catalogue, registry=self.registry, deletions=self.deletions, folder=folder
+        )
         self.provisioner = ProvisionerToken(cell, root=root)
         self.deprovisioner = ProvisionerToken(cell, root=root, role=DEPROVISIONER)
 
@@ -94,133 +86,6 @@ class Fleet:
         self.deprovisioner.keep()
         return result
 
-    # -- from tenant files to specs -----------------------------------------------------------------------
-
-    def resolve_all(self, files: Sequence[TenantFile], *, managed_by: str = "cli") -> tuple[TenantSpec, ...]:
-        """Check the files together and decide every name and size. Nothing is written.
-
-        A tenant that exists keeps its incarnation, release and template version. Raises one InvalidInput with
-        every problem of every file.
-        """
-        taken = dict(self.registry.taken_hosts())
-        seen: dict[str, str] = {}
-        specs: list[TenantSpec] = []
-        failures: list[InvalidInput] = []
-        for file in files:
-            name = file.tenant.metadata.name
-            try:
-                if name in seen:
-                    raise InvalidInput(
-                        f"tenant {name} is declared twice",
-                        source=file.source,
-                        problems=(Problem(path="metadata.name", message=f"also declared in {seen[name]}"),),
-                        hint="keep one of the two files, or rename a tenant",
-                    )
-                seen[name] = file.source
-                spec = self._resolve(file, taken=taken, managed_by=managed_by)
-            except InvalidInput as error:
-                failures.append(error)
-                continue
-            taken.update(dict.fromkeys(spec.hosts, name))
-            specs.append(spec)
-        raise_together(failures, "several tenant files cannot be accepted")
-        return tuple(specs)
-
-    def _resolve(
-        self,
-        file: TenantFile,
-        *,
-        taken: dict[str, str],
-        managed_by: str,
-        uid: str | None = None,
-        closed: bool = False,
-    ) -> TenantSpec:
-        self._refuse_deleted(file.tenant.metadata.name)
-        record = self.registry.get(file.tenant.metadata.name)
-        # Nothing may run on a schema that another tenant's backup is still to be brought into.
-        closed = closed or self._awaits_origin(file, record)
-        others = {host: owner for host, owner in taken.items() if owner != file.tenant.metadata.name}
-        if record is None:
-            return resolve(
-                file,
-                catalogue=self.catalogue,
-                cell=self.cell,
-                incarnation=incarnation_of(uid or str(uuid.uuid4())),
-                managed_by=managed_by,
-                today=datetime.now(UTC).date(),
-                taken_hosts=others,
-                closed=closed,
-            )
-        spec = resolve(
-            file,
-            catalogue=self.catalogue,
-            cell=self.cell,
-            incarnation=record.incarnation,
-            managed_by=record.managed_by,
-            # A living tenant may be past its own date: then it has expired, which is no error of its file.
-            today=record.created_at.date() if uid is not None else datetime.now(UTC).date(),
-            taken_hosts=others,
-            pinned_release=record.release,
-            pinned_template_version=record.template_version,
-            installed=record.installed,
-            volumes=record.volumes,
-            closed=closed,
-        )
-        check_same_tenant(file, spec, record)
-        return spec
-
-    def _awaits_origin(self, file: TenantFile, record: Record | None) -> bool:
-        """Whether the tenant begins from a backup that has not been brought in yet."""
-        if file.tenant.spec.origin is None:
-            return False
-        if record is None:
-            return True
-        journal = self.operations(record.namespace).get(ORIGIN)
-        brought = journal is not None and bool(journal.get("ended_at")) and not journal.get("problem")
-        # A tenant that has run may be given an origin afterwards: that means nothing any more.
-        return not brought and record.activity == Activity.CLOSED
-
-    def admit(self, file: TenantFile, *, uid: str, managed_by: str, closed: bool = False) -> TenantSpec:
-        """Decide everything about the tenant of a Tenant object; nothing is written.
-
-        uid: the object's, which gives a new tenant its incarnation. A tenant that has a record without an object keeps
-        its own. Raises Conflict while the name still belongs to an earlier object's tenant, InvalidInput for
-        a tenant that cannot be accepted.
-        """
-        name = file.tenant.metadata.name
-        record = self.registry.get(name)
-        if record is not None and record.uid not in (None, uid) and not _brought_back(file, record):
-            raise Conflict(
-                f"the name {name} still belongs to an earlier tenant ({record.namespace}) that is not gone",
-                where=name,
-                hint="it is free when that tenant is deprovisioned; until then choose another name",
-            )
-        return self._resolve(
-            file, taken=dict(self.registry.taken_hosts()), managed_by=managed_by, uid=uid, closed=closed
-        )
-
-    def in_force(self, record: Record) -> TenantSpec | None:
-        """What the tenant's last finished run was asked for, decided in full. While a later one is under way, or has
-        failed, what was last known to be in force; None where that is not known. Nothing is written."""
-        known = self._in_force.get(record.name)
-        stamp = (record.incarnation, record.wish, record.finished_at)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        spec = self._of_record(record) if record.wish else None
-        if spec is None:
-            return known[1] if known is not None and known[0][0] == record.incarnation else None
-        self._in_force[record.name] = (stamp, spec)
-        return spec
-
-    def _of_record(self, record: Record) -> TenantSpec | None:
-        """The spec of a record whose text is what its wish was made of, else None."""
-        try:
-            tenant = parse_tenant(record.manifest, source=record.source).tenant
-            spec = self.spec_of(record)
-        except InvalidInput:  # a plan that has disappeared since
-            return None
-        return spec if wish(tenant, spec) == record.wish else None
-
     def apply(
         self, file: TenantFile, spec: TenantSpec, *, uid: str, wish: str, on_event: OnEvent | None = None
     ) -> RunResult:
@@ -230,7 +95,7 @@ class Fleet:
         wish: noted in the record when the run has reached its goal. Raises what stops the run.
         """
         with self.registry.exclusive():
-            self._refuse_deleted(spec.name)
+            self.deletions.refuse(spec.name)
             self._check_engine(spec)
             new = self.registry.get(spec.name) is None
             self._check_installed(spec)
@@ -290,29 +155,12 @@ class Fleet:
 
     # -- releases -----------------------------------------------------------------------------------------
 
-    def spec_of(self, record: Record, installed: Installed | None = None) -> TenantSpec:
-        """The tenant as its record has it, or with another release. A test environment past its last day is still what
-        it was."""
-        return resolve(
-            parse_tenant(record.manifest, source=record.source),
-            catalogue=self.catalogue,
-            cell=self.cell,
-            incarnation=record.incarnation,
-            managed_by=record.managed_by,
-            today=record.created_at.date(),
-            pinned_release=record.release,
-            pinned_template_version=record.template_version,
-            installed=installed or record.installed,
-            volumes=record.volumes,
-            closed=record.activity == Activity.CLOSED,
-        )
-
     def install(self, name: str, installed: Installed, *, on_event: OnEvent | None = None) -> RunResult:
         """Run the stack of a living tenant at a step of its release; the record says so before the run begins. Call it
         with the tenant's release held. Raises what stops the run."""
         with self.registry.exclusive():
             record = self.record(name)
-            spec = self.spec_of(record, installed)
+            spec = self.specs.of(record, installed)
             self._check_engine(spec)
             noted = {
                 "release": installed.release,
@@ -328,7 +176,7 @@ class Fleet:
     def installed(self, name: str) -> None:
         """Note that the last `install` of the tenant reached its goal, and nothing is held back."""
         record = self.record(name)
-        spec = self.spec_of(record)
+        spec = self.specs.of(record)
         tenant = parse_tenant(record.manifest, source=record.source).tenant
         self.registry.finished(
             name,
@@ -341,17 +189,6 @@ class Fleet:
     def operations(self, namespace: str) -> Operations:
         """Journals of long operations on the tenant of a namespace."""
         return Operations(self.folder, namespace)
-
-    def _refuse_deleted(self, name: str) -> None:
-        deletion = self.deletions.get(name)
-        if deletion is not None and deletion.cancelled_at is None:
-            raise Conflict(
-                f"tenant {name} is being deleted",
-                where=name,
-                hint=f"`tenantry tenant undelete {name}` brings it back"
-                if deletion.erasing_since is None
-                else f"its data is being erased: finish with `tenantry tenant delete {name}`, then the name is free",
-            )
 
     def record(self, name: str) -> Record:
         """The tenant's record. Raises InvalidInput for a tenant that the cell does not have."""
@@ -445,7 +282,7 @@ class Fleet:
             self.check_fits(file, spec)
         with self.registry.exclusive():
             for _, spec in specs:
-                self._refuse_deleted(spec.name)
+                self.deletions.refuse(spec.name)
             specs = [(file, self._as_recorded(file, spec)) for file, spec in specs]
             for _, spec in specs:
                 self._check_engine(spec)
@@ -484,7 +321,7 @@ class Fleet:
         record = self.registry.get(spec.name)
         if record is None or (record.incarnation == spec.incarnation and record.installed == _installed(spec)):
             return spec
-        return self._resolve(file, taken=dict(self.registry.taken_hosts()), managed_by=spec.managed_by)
+        return self.specs.resolve_again(file, spec)
 
     def _check_installed(self, spec: TenantSpec) -> None:
         """Refuse a run that would undo a step of a release."""
@@ -570,8 +407,3 @@ def check_test_environment(name: str, environment: str) -> None:
 
 def _installed(spec: TenantSpec) -> Installed:
     return Installed(release=spec.workload.release, template_version=spec.workload.template_version, hold=spec.hold)
-
-
-def _brought_back(file: TenantFile, record: Record) -> bool:
-    """Whether the object was made anew for the tenant that is there: it names its incarnation."""
-    return file.tenant.metadata.annotations.get(INCARNATION) == record.incarnation

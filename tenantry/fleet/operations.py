@@ -20,8 +20,10 @@ from tenantry.engine.locking import alone
 from tenantry.engine.storage import storage_error, write_atomically
 from tenantry.tenancy.errors import StateCorrupt
 
-__all__ = ["Operations", "exclusive", "under_way"]
+__all__ = ["ORIGIN", "Operations", "exclusive", "under_way"]
 
+ORIGIN = "origin"
+"""Kind of the journal of a tenant that begins from another's backup."""
 _KIND = re.compile(r"[a-z][a-z-]{0,30}")
 _Journal = TypeVar("_Journal", bound=BaseModel)
 

@@ -31,8 +31,8 @@ from tenantry.backup.surroundings import Surroundings
 from tenantry.backup.taking import APPLICATION_SECRETS
 from tenantry.engine.cluster import ApiError, as_ours
 from tenantry.fleet.closing import reopen_workload, replicas_of, schedules_of, still_running, stop_workload
-from tenantry.fleet.fleet import ORIGIN, Fleet
-from tenantry.fleet.operations import Operations
+from tenantry.fleet.fleet import Fleet
+from tenantry.fleet.operations import ORIGIN, Operations
 from tenantry.openbao import VersionMoved, openbao
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
 from tenantry.recovery.point_in_time import check_moment, replayed

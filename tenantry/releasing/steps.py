@@ -49,7 +49,7 @@ class Work:
     now: datetime
 
     def spec(self, version: Version, hold: Hold) -> TenantSpec:
-        return self.fleet.spec_of(self.fleet.record(self.release.name), version.at(hold))
+        return self.fleet.specs.of(self.fleet.record(self.release.name), version.at(hold))
 
     def install(self, version: Version, hold: Hold) -> None:
         """Bring the stack there, once a step: a step that waits afterwards does not run it again."""
@@ -69,7 +69,7 @@ def _check(work: Work) -> Taken:
     workload = parse_tenant(record.manifest, source=record.source).tenant.spec.workload
     check_path(workload, work.fleet.catalogue, release.before, release.after)
     # What the new version needs, in the plan and in the quota: raises with every problem.
-    work.fleet.spec_of(record, release.after.at(Hold.NONE))
+    work.fleet.specs.of(record, release.after.at(Hold.NONE))
     return None
 
 

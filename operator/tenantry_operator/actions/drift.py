@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from tenantry.engine.interface import Event
 from tenantry.fleet import Fleet
 from tenantry.fleet.deletions import KIND as DELETION
-from tenantry.fleet.fleet import ORIGIN
-from tenantry.fleet.operations import Operations, under_way
+from tenantry.fleet.operations import ORIGIN, Operations, under_way
 from tenantry.recovery.restoring import KIND as RESTORE
 from tenantry.tenancy.conditions import Condition
 from tenantry.tenancy.drift import Drift, condition_of, told, wants_mending

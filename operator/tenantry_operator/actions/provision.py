@@ -63,7 +63,7 @@ class Provision:
 def lower_to_maxima(context: Context, spec: TenantSpec) -> None:
     """Modules that have more than they may have from now on: fewer pods first, so that those that stay find room. One
     that has an autoscaler would only be raised again by it, and is lowered when that has been changed or taken away."""
-    stands = context.fleet.in_force(context.record) if context.record is not None else None
+    stands = context.fleet.specs.in_force(context.record) if context.record is not None else None
     owned = {one.name for one in scalable(stands) if not by_cpu(stands, one)} if stands is not None else set()
     wanted = {one.name: one.wanted for one in context.modules or ()}
     for module in scalable(spec):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tenantry.fleet.fleet import ORIGIN
+from tenantry.fleet.operations import ORIGIN
 from tenantry.recovery.restoring import KIND, Restoring, refuse, restoration_of
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
 from tenantry.tenancy.errors import Conflict, InvalidInput, Unsupported
@@ -101,7 +101,7 @@ def _restoring(context: Context, wish: _Wish) -> Restoring:
     assert context.spec is not None
     source = None
     if wish.origin is not None:
-        source = context.fleet.spec_of(context.fleet.record(wish.origin))
+        source = context.fleet.specs.of(context.fleet.record(wish.origin))
     return Restoring(
         context.fleet,
         context.spec,

@@ -125,7 +125,7 @@ class Scale:
         if record is None or not context.modules or context.deleting or context.fleet.deletions.get(context.name):
             spec = None
         else:
-            spec = context.fleet.in_force(record)
+            spec = context.fleet.specs.in_force(record)
         if spec is None or spec.activity is not Activity.RUNNING:
             self._sampler.forget(context.name)
             self._seen.forget(context.incarnation)

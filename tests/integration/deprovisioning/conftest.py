@@ -119,7 +119,7 @@ def make(fleet: Fleet) -> Make:
         name = name or f"x{secrets.token_hex(4)}"
         text = TENANT.format(name=name, environment=environment, policy=policy)
         file = parse_tenant(text, source="tenant.yaml")
-        (spec,) = fleet.resolve_all([file])
+        (spec,) = fleet.specs.resolve_all([file])
         (applied,) = fleet.up([(file, spec)])
         assert applied.error is None, applied.error
         return Made(name=name, incarnation=spec.incarnation, text=text)

@@ -63,7 +63,7 @@ def test_a_production_tenant_is_closed_backed_up_erased_and_certified(
     assert set(replicas_of(made.names.namespace).values()) == {0}
     assert systems.as_provisioner(f"SELECT name FROM `{made.names.schema}`.contacts") == (("Ada Lovelace",),)
     with pytest.raises(Conflict, match="is being deleted"):
-        fleet.resolve_all([parse_tenant(made.text, source="tenant.yaml")])
+        fleet.specs.resolve_all([parse_tenant(made.text, source="tenant.yaml")])
     with pytest.raises(Conflict, match="without its grace period"):
         deprovisioning.request(made.name, by="tests", now=True)
 
@@ -145,7 +145,7 @@ def test_undelete_brings_the_same_tenant_back(
     assert schedules_of(made.names.namespace) == schedules
     assert fleet.deletions.get(made.name) is None
     file = parse_tenant(made.text, source="tenant.yaml")
-    (spec,) = fleet.resolve_all([file])
+    (spec,) = fleet.specs.resolve_all([file])
     assert spec.incarnation == made.incarnation
     (again,) = fleet.up([(file, spec)])
     assert again.result is not None

@@ -123,7 +123,7 @@ def test_a_tenants_whole_life_passes(cell: Cell, provisioner: hvac.Client, tmp_p
     path.write_text(text.replace(f"name: {example}", f"name: {example}-p"), encoding="utf-8")
     fleet = Fleet(cell=cell, engine=EmbeddedEngine(), catalogue=Catalogue.load(), root=tmp_path)
     file = load_tenant(path)
-    (spec,) = fleet.resolve_all([file])
+    (spec,) = fleet.specs.resolve_all([file])
     assert fleet.preview(spec).changes
     (first,) = fleet.up([(file, spec)])
     assert first.error is None

@@ -81,7 +81,7 @@ def make(fleet: Fleet) -> Make:
     def run(name: str | None = None, more: str = "") -> Living:
         text = TENANT.format(name=name or f"r{secrets.token_hex(3)}", more=more)
         file = parse_tenant(text, source="tenant.yaml")
-        (spec,) = fleet.resolve_all([file])
+        (spec,) = fleet.specs.resolve_all([file])
         (applied,) = fleet.up([(file, spec)])
         assert applied.error is None, applied.error
         return Living(fleet=fleet, file=file, spec=spec)

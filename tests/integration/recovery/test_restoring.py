@@ -84,7 +84,7 @@ def test_a_new_tenant_begins_from_anothers_backup_with_its_secrets_and_runs_only
     assert begun.rows() == shop.rows()
     assert begun.sql("SELECT said FROM {}.names") == (("origin",),)
     assert begun.secrets() == shop.secrets()
-    (spec,) = begun.fleet.resolve_all([begun.file])
+    (spec,) = begun.fleet.specs.resolve_all([begun.file])
     assert spec.activity is Activity.RUNNING
     (applied,) = begun.fleet.up([(begun.file, spec)])
     assert applied.error is None
@@ -95,7 +95,7 @@ def test_a_new_tenant_begins_from_anothers_backup_with_its_secrets_and_runs_only
 def test_a_tenant_that_is_there_cannot_be_given_an_origin(shop: Living) -> None:
     text = TENANT.format(name=shop.spec.name, more=", origin: {tenant: acme}")
     with pytest.raises(InvalidInput) as caught:
-        shop.fleet.resolve_all([parse_tenant(text, source="tenant.yaml")])
+        shop.fleet.specs.resolve_all([parse_tenant(text, source="tenant.yaml")])
     assert [problem.path for problem in caught.value.problems] == ["spec.origin"]
 
 

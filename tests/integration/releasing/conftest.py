@@ -147,11 +147,11 @@ def sender(fleet: Fleet, platform: LocalPlatform) -> Sender:
     """A tenant that nobody has had, at the first release."""
     name = f"x{secrets.token_hex(4)}"
     pinned = parse_tenant(TENANT.format(name=name) + '  release: "1.0"\n', source="tenant.yaml")
-    (spec,) = fleet.resolve_all([pinned])
+    (spec,) = fleet.specs.resolve_all([pinned])
     (applied,) = fleet.up([(pinned, spec)])
     assert applied.error is None, getattr(applied.error, "problems", applied.error)
     file = parse_tenant(TENANT.format(name=name), source="tenant.yaml")
-    (spec,) = fleet.resolve_all([file])
+    (spec,) = fleet.specs.resolve_all([file])
     assert spec.workload.release == "1.0"
     fleet.up([(file, spec)])
     derived = names(name, spec.incarnation)

@@ -274,7 +274,7 @@ def test_killed_at_every_step_of_the_way_back_it_ends_old(asking: Fleet, sender:
 def test_while_it_is_under_way_nobody_else_runs_the_stack_back(
     fleet: Fleet, releasing: Releasing, sender: Sender
 ) -> None:
-    before = fleet.spec_of(sender.record)
+    before = fleet.specs.of(sender.record)
     releasing.request(sender.name, SECOND, by="tests")
     with pytest.raises(Killed), cut(fleet, {(Step.SNAPSHOT, "begun")}):
         until_ended(releasing, sender)
