@@ -71,6 +71,7 @@ def hold(files: StackFiles) -> Iterator[None]:
     try:
         _clear(files, descriptor)
         refuse_held(files)
+        files.clear_leftovers()
         name = str(uuid4())
         _write(descriptor, files.lock, {"lock": name, **_owner()})
         lock = files.locks / f"{name}.json"

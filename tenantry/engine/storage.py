@@ -7,6 +7,7 @@ needs; `<backend>/settings/` the stack settings that the CLI needs. Files are 06
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from tenantry.engine.interface import Stack
 from tenantry.tenancy.errors import DependencyUnavailable, TenantryError
 
-__all__ = ["StackFiles", "make_folder", "storage_error", "sync_folder", "write_atomically"]
+__all__ = ["StackFiles", "clear_leftovers", "make_folder", "storage_error", "sync_folder", "write_atomically"]
 
 
 class StackFiles:
@@ -38,8 +39,14 @@ class StackFiles:
         self._own = own
         self._folders = (self.history, self.backups)
 
+    def clear_leftovers(self) -> None:
+        """Remove what killed runs left half written. Only for who holds the stack."""
+        for file in (self.checkpoint, self.settings, self.finished, self.marker):
+            clear_leftovers(file)
+
     def remove(self) -> None:
         """Delete every file of the stack but its Pulumi lock, which its holder takes away. May be repeated."""
+        self.clear_leftovers()
         try:
             for file in (self.checkpoint, self.backup, self.settings):
                 file.unlink(missing_ok=True)
@@ -74,6 +81,16 @@ def write_atomically(path: Path, text: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what writers of this file that were killed left beside it: whole texts that nobody reads, and that carry
+    what a search for traces finds. Only for who alone may write the file now. Raises DependencyUnavailable."""
+    try:
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(error, path) from error
 

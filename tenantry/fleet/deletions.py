@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.engine.storage import clear_leftovers, storage_error, write_atomically
 from tenantry.fleet.operations import Operations, exclusive
 from tenantry.tenancy.deletion import Deletion, Tombstone
 from tenantry.tenancy.errors import Conflict, StateCorrupt
@@ -103,6 +103,7 @@ def _is_of(namespace: str, name: str) -> bool:
 
 
 def _write(path: Path, content: BaseModel) -> None:
+    clear_leftovers(path)
     write_atomically(path, json.dumps(content.model_dump(mode="json"), indent=1, sort_keys=True).encode())
 
 

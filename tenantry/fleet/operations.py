@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tenantry.engine.locking import alone
-from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.engine.storage import clear_leftovers, storage_error, write_atomically
 from tenantry.tenancy.errors import StateCorrupt
 
 __all__ = ["ORIGIN", "Operations", "exclusive", "under_way"]
@@ -75,6 +75,7 @@ class Operations:
     def put(self, kind: str, content: Mapping[str, Any]) -> None:
         """Replace the journal, durable when this returns; one that already says so is left alone. No secrets."""
         if self.get(kind) != content:
+            clear_leftovers(self._path(kind))  # a kind of work on a tenant has one writer at a time
             text = json.dumps(content, indent=1, sort_keys=True)
             write_atomically(self._path(kind), text.encode())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tenantry.engine.storage import storage_error, write_atomically
+from tenantry.engine.storage import clear_leftovers, storage_error, write_atomically
 from tenantry.tenancy.errors import Conflict, Locked, StateCorrupt
 from tenantry.tenancy.release import Version
 from tenantry.tenancy.room import Volume
@@ -166,11 +166,13 @@ class Registry:
     def forget(self, name: str) -> None:
         """Remove the record of a destroyed tenant; its incarnation is never used again."""
         with self.exclusive():
+            clear_leftovers(self._path(name))
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
     def _write(self, record: Record) -> None:
+        clear_leftovers(self._path(record.name))
         text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True)
         write_atomically(self._path(record.name), text.encode())

@@ -63,6 +63,27 @@ def test_killed_after_every_step_it_ends_the_same(systems: Systems, deprovisioni
     assert ended.tombstone.certificate["payload"]["inventory"]["result"] == "nothing-left"
 
 
+def test_what_killed_writers_left_half_written_goes_with_the_tenant(
+    systems: Systems, deprovisioning: Deprovisioning, make: Make
+) -> None:
+    """Their names, or their texts, carry the incarnation: the inventory would never come to its end."""
+    made, folder = make(), systems.fleet.folder
+    state = systems.fleet.backend
+    written = (
+        folder / "tenants" / f"{made.name}.json",
+        folder / "operations" / made.names.namespace / "deprovision.json",
+        state / ".pulumi" / "stacks" / "tenantry" / f"{made.name}.json",
+        state / "settings" / "tenantry" / f"Pulumi.{made.name}.yaml",
+    )
+    deprovisioning.request(made.name, by="tests", now=True)
+    for path in written:
+        assert path.exists()
+        path.with_name(f".{path.name}.0123abcd").write_text(f'{{"half": "{made.incarnation}')
+    ended = deprovisioning.advance(made.name)
+    assert ended.error is None, ended.error
+    assert ended.tombstone is not None
+
+
 @contextmanager
 def stopped(systems: Systems, part: str) -> Iterator[None]:
     """A part of the platform that is down within the block."""
