@@ -15,7 +15,7 @@ from tenantry.fleet import Fleet
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.manifest import TenantFile
 
-__all__ = ["Throughput", "measure_throughput"]
+__all__ = ["Throughput", "cpu_seconds", "measure_throughput"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +54,18 @@ def measure_throughput(
     )
 
 
-def _cpu(parts: Mapping[str, psutil.Process]) -> dict[str, float]:
-    return {"engine": _with_children(psutil.Process())} | {name: _with_children(one) for name, one in parts.items()}
-
-
-def _with_children(process: psutil.Process) -> float:
-    """Processor seconds of a process and what it runs, so far."""
+def cpu_seconds(process: psutil.Process, *, with_children: bool) -> float:
+    """Processor seconds of a process, and of what it runs, so far."""
     total = 0.0
-    for one in (process, *process.children(recursive=True)):
+    for one in (process, *(process.children(recursive=True) if with_children else ())):
         try:
             times = one.cpu_times()
         except psutil.NoSuchProcess:
             continue
         total += times.user + times.system
     return total
+
+
+def _cpu(parts: Mapping[str, psutil.Process]) -> dict[str, float]:
+    processes = {"engine": psutil.Process(), **parts}
+    return {name: cpu_seconds(one, with_children=True) for name, one in processes.items()}

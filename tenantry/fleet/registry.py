@@ -7,7 +7,8 @@ It holds the tenant file as it was last applied, and no credential.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from tenantry.tenancy.spec import Hold, Installed
 __all__ = ["Record", "Registry"]
 
 LOCK_WAIT_S = 20.0
+_SUFFIX = ".json"
 
 
 class Record(BaseModel):
@@ -77,8 +79,8 @@ class Registry:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[Path, tuple[tuple[int, int], Record]] = {}
-        """Records by file, with the (inode, time) that they were read at: a replaced file has another."""
+        self._read: dict[str, tuple[tuple[int, int], Record]] = {}
+        """Records by name, with the (inode, time) of the file that they were read from: a replaced one has another."""
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -101,35 +103,48 @@ class Registry:
             lock.release()
 
     def get(self, name: str) -> Record | None:
-        path = self._path(name)
+        return self._current(name, self._path(name).stat)
+
+    def all(self) -> tuple[Record, ...]:
+        """Every record, by name."""
         try:
-            found = path.stat()
-            stamp = (found.st_ino, found.st_mtime_ns)
-            known = self._read.get(path)
+            with os.scandir(self._folder) as entries:  # each look at one of a thousand tenants comes by here
+                found = [
+                    self._current(entry.name.removesuffix(_SUFFIX), entry.stat)
+                    for entry in entries
+                    if entry.name.endswith(_SUFFIX)
+                ]
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise storage_error(error, self._folder) from error
+        return tuple(sorted((record for record in found if record is not None), key=lambda one: one.name))
+
+    def _current(self, name: str, stat: Callable[[], os.stat_result]) -> Record | None:
+        """The record as its file has it now, read where it is not known yet. stat: of the file."""
+        try:
+            seen = stat()
+            stamp = (seen.st_ino, seen.st_mtime_ns)
+            known = self._read.get(name)
             if known is not None and known[0] == stamp:
                 return known[1]
-            text = path.read_text(encoding="utf-8")
+            text = self._path(name).read_text(encoding="utf-8")
         except FileNotFoundError:
-            self._read.pop(path, None)
+            self._read.pop(name, None)
             return None
         except OSError as error:
-            raise storage_error(error, path) from error
+            raise storage_error(error, self._path(name)) from error
         try:
             record = Record.model_validate_json(text)
         except ValidationError as error:
             raise StateCorrupt(
                 f"the record of tenant {name} cannot be read",
-                where=str(path),
+                where=str(self._path(name)),
                 hint="restore the file from a backup of the data folder, or apply the tenant file again after "
                 "moving it away; the incarnation in the namespace's label must stay the same",
             ) from error
-        self._read[path] = (stamp, record)
+        self._read[name] = (stamp, record)
         return record
-
-    def all(self) -> tuple[Record, ...]:
-        """Every record, by name."""
-        names = sorted(path.stem for path in self._folder.glob("*.json"))
-        return tuple(record for name in names if (record := self.get(name)) is not None)
 
     def taken_hosts(self) -> Mapping[str, str]:
         """Host name to the tenant that has it."""
@@ -170,7 +185,7 @@ class Registry:
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.json"
+        return self._folder / f"{name}{_SUFFIX}"
 
     def _write(self, record: Record) -> None:
         clear_leftovers(self._path(record.name))
