@@ -42,6 +42,7 @@ format: $(READY) ## rewrite to the house format
 
 bench: $(READY) ## figures, against a peer in the same run
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.operating --tenants 10 50 --new 10
 
 lock: ## compile requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 --generate-hashes \

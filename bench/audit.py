@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ class Tail:
     def lines(self) -> Iterator[str]:
         yield from self._log
         with self._path.open(encoding="utf-8") as now:
-            if now.fileno() != self._log.fileno() and not self._path.samefile(f"/proc/self/fd/{self._log.fileno()}"):
+            if not os.path.samestat(os.fstat(now.fileno()), os.fstat(self._log.fileno())):
                 yield from now
         self._log.close()
 

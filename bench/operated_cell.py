@@ -25,12 +25,17 @@ from tenantry.fleet import Fleet
 from tenantry.fleet.home import home
 from tenantry.fleet.programs import build
 from tenantry.local import LocalPlatform, Operated
+from tenantry.local.cluster import ControllerManager
 from tenantry.local.layout import Layout
 from tenantry.local.operating import Operator
+from tenantry.local.part import PartStatus
+from tenantry.local.supervisor import Supervisor
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.manifest import load_cell
 
 __all__ = ["Memory", "OperatedCell", "operated_cell"]
+
+_SCHEDULER = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:controller:cronjob-controller"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +51,17 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatedCell:
-    """fleet: over the operator's own records, for reading. cluster: the API server as its administrator."""
+    """parts: the platform's, its operator among them. fleet: over the operator's own records, for reading. cluster: the
+    API server as its administrator."""
 
-    platform: LocalPlatform
+    parts: Mapping[str, PartStatus]
     fleet: Fleet
     cluster: Cluster
     audit_log: Path
 
     def metrics(self) -> Mapping[str, float]:
         """The operator's, by name; of a metric with labels the sum."""
-        address = next(one.address for one in self.platform.status() if one.name == Operator.name)
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{self.parts[Operator.name].address}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         found: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
@@ -67,8 +72,8 @@ class OperatedCell:
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, by part of the platform; of the operator apart from its `workers`."""
         spent = {
-            one.name: cpu_seconds(psutil.Process(one.pid), with_children=one.name != Operator.name)
-            for one in self.platform.status()
+            name: cpu_seconds(psutil.Process(one.pid), with_children=name != Operator.name)
+            for name, one in self.parts.items()
             if one.pid is not None
         }
         return spent | {"workers": sum(cpu_seconds(one, with_children=True) for one in self._workers())}
@@ -84,15 +89,15 @@ class OperatedCell:
         )
 
     def _operator(self) -> psutil.Process:
-        return psutil.Process(next(one.pid for one in self.platform.status() if one.name == Operator.name))
+        return psutil.Process(self.parts[Operator.name].pid)
 
     def _workers(self) -> Sequence[psutil.Process]:
         return self._operator().children(recursive=True)
 
 
 @contextmanager
-def operated_cell(name: str) -> Iterator[OperatedCell]:
-    """The cell, and nothing of it left at the end."""
+def operated_cell(name: str, *, schedules: bool) -> Iterator[OperatedCell]:
+    """The cell, and nothing of it left at the end. schedules: whether Kubernetes makes Jobs of tenants' CronJobs."""
     folder = Path(tempfile.mkdtemp(prefix=f"tenantry-{name}-"))
     folder.chmod(0o755)
     os.environ["TENANTRY_HOME"] = str(folder)
@@ -105,16 +110,25 @@ def operated_cell(name: str) -> Iterator[OperatedCell]:
             fleet.prepare_cell()
             os.environ.update(fleet.provisioner.environment())
             platform.operate(_tell)
-            layout = Layout.of(platform.name, platform.home)
+            layout, cluster = Layout.of(platform.name, platform.home), connect({})
+            if not schedules:
+                _end_schedules(cluster, Supervisor(layout))
             yield OperatedCell(
-                platform=platform,
+                parts={one.name: one for one in platform.status()},
                 fleet=fleet,
-                cluster=connect({}),
+                cluster=cluster,
                 audit_log=layout.part("kube-apiserver") / "audit" / "audit.log",
             )
     finally:
         platform.remove()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_schedules(cluster: Cluster, supervisor: Supervisor) -> None:
+    """Without its rights the controller of CronJobs sees none; begun anew, it has not seen any before either."""
+    cluster.request("DELETE", _SCHEDULER)
+    supervisor.stop(ControllerManager.name)
+    supervisor.start(ControllerManager.name)
 
 
 def _tell(line: str) -> None:

@@ -14,6 +14,8 @@ __all__ = ["Quiet", "await_rest", "measure_quiet"]
 
 _REST_S = 20.0
 _LIMIT_S = 1800.0
+_FEW = 2
+_ASK_S = 5.0
 _BETWEEN_PASSES_S = 720.0
 """The least between two looks for drift: 15 minutes, less a fifth."""
 
@@ -30,21 +32,21 @@ class Quiet:
     cpu_percent: Mapping[str, float]
 
 
-def await_rest(cell: OperatedCell, seconds: float) -> None:
-    """Until nothing waits or is written, and no look for drift will fall into so many seconds from now on."""
+def await_rest(cell: OperatedCell, undisturbed_s: float = 0.0) -> None:
+    """Until nothing waits or is written. undisturbed_s: and until no look for drift will fall into so many seconds."""
     deadline = time.monotonic() + _LIMIT_S
     written, since = -1.0, time.monotonic()
     while True:
         metrics = cell.metrics()
-        busy = metrics["tenantry_queue_depth"] + metrics["tenantry_busy_slots"] > 2
-        if busy or metrics["tenantry_api_writes_total"] != written:
-            written, since = metrics["tenantry_api_writes_total"], time.monotonic()
+        waiting, writes = metrics["tenantry_queue_depth"], metrics["tenantry_api_writes_total"]
+        if waiting > _FEW or writes != written:
+            written, since = writes, time.monotonic()
         next_pass = metrics["tenantry_drift_last_pass_timestamp_seconds"] + _BETWEEN_PASSES_S
-        if time.monotonic() - since > _REST_S and time.time() + seconds < next_pass:
+        if time.monotonic() - since > _REST_S and (not undisturbed_s or time.time() + undisturbed_s < next_pass):
             return
         if time.monotonic() > deadline:
             raise TimeoutError("the operator does not come to rest")
-        time.sleep(1)
+        time.sleep(_ASK_S)
 
 
 def measure_quiet(cell: OperatedCell, seconds: float) -> Quiet:

@@ -7,6 +7,7 @@ share fewer slots, so that many of them that hang still leave room for the healt
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
@@ -27,6 +28,8 @@ class Queue:
         self._slots = slots
         self._sick_slots = sick_slots
         self._due: dict[str, float] = {}
+        self._order: list[tuple[float, str]] = []
+        """A heap of what was added. Entries that `_due` does not bear out are left over from earlier."""
         self._running: set[str] = set()
         self._sick: set[str] = set()
         self._changed = threading.Condition()
@@ -45,6 +48,7 @@ class Queue:
             at = time.monotonic() + after_s
             if at < self._due.get(key, float("inf")):
                 self._due[key] = at
+                heapq.heappush(self._order, (at, key))
                 self._changed.notify()
 
     def mark(self, key: str, *, sick: bool) -> None:
@@ -109,11 +113,19 @@ class Queue:
     def _next(self) -> tuple[str | None, float | None]:
         """The key to work on now; else None and how long until one is due (None: until something changes)."""
         full = len(self._running & self._sick) >= self._sick_slots
-        free = {
-            key: at for key, at in self._due.items() if key not in self._running and not (full and key in self._sick)
-        }
-        if not free:
+        passed_over: list[tuple[float, str]] = []
+        found: tuple[float, str] | None = None
+        while self._order and found is None:
+            at, key = self._order[0]
+            if self._due.get(key) != at:
+                heapq.heappop(self._order)
+            elif key in self._running or (full and key in self._sick):
+                passed_over.append(heapq.heappop(self._order))
+            else:
+                found = at, key
+        for entry in passed_over:
+            heapq.heappush(self._order, entry)
+        if found is None:
             return None, None
-        key = min(free, key=lambda one: free[one])
-        wait_s = free[key] - time.monotonic()
-        return (key, None) if wait_s <= 0 else (None, wait_s)
+        wait_s = found[0] - time.monotonic()
+        return (found[1], None) if wait_s <= 0 else (None, wait_s)
