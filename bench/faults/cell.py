@@ -67,7 +67,7 @@ class FaultCell:
             if found is not None and found.pid is not None:
                 return psutil.Process(found.pid)
             pause.wait(0.1)
-        raise SystemExit(f"{part} does not run: {self.platform.logs(part)}")
+        raise TimeoutError(f"{part} does not run: {self.platform.logs(part)}")
 
     def bring_back(self) -> None:
         """Start what is down and unseal what is sealed, as a person would, until each part is well."""
@@ -78,7 +78,7 @@ class FaultCell:
         deadline, pause = time.monotonic() + _START_S, Event()
         while {one.name: one.state for one in self.platform.status()}.get(part) is not State.RUNNING:
             if time.monotonic() > deadline:
-                raise SystemExit(f"{part} is not well again: {self.platform.logs(part)}")
+                raise TimeoutError(f"{part} is not well again: {self.platform.logs(part)}")
             pause.wait(0.2)
 
     def log_of_operator(self) -> Path:

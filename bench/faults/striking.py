@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pymysql
+from pymysql.constants import ER
 
 from bench.faults.cases import Fault
 from bench.faults.cell import FaultCell
+from tenantry_components.providers.mariadb_server import shared_server
 
 __all__ = ["Struck", "is_possible", "prepared"]
 
@@ -22,8 +25,7 @@ _AT_MOST_S = 25.0
 """How long a system stays away when nobody notices."""
 _SLOW_AT_MOST_S = 45.0
 _STOPPED_S, _RUNS_S = 0.9, 0.1
-_LEAST_FREE = 4096
-_KILL = signal.SIGKILL
+_BALLAST = "tenantry_ballast"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,34 +54,19 @@ def prepared(cell: FaultCell, fault: Fault) -> Iterator[Strike]:
     if fault is Fault.NONE:
         yield _nothing
         return
+    if fault.how == "full":
+        with shared_server(cell.fleet.cell).session() as session:
+            session.execute(f"CREATE DATABASE IF NOT EXISTS {_BALLAST}")
+            session.execute(f"CREATE OR REPLACE TABLE {_BALLAST}.rows (data LONGBLOB)")
     process = cell.process(fault.part)
-    whole = [*process.children(recursive=True)] if fault is Fault.OPERATOR_KILLED_WHOLE else []
+    # A part may be a script that waits for its server.
+    whole = [] if fault is Fault.OPERATOR_KILLED else process.children(recursive=True)
+    making = _Making(cell, fault.part, [process, *whole])
+    make = getattr(making, fault.how)
 
     def strike(noticed: Callable[[], bool]) -> Struck:
         struck = Struck(began=time.monotonic())
-        match fault.how:
-            case "killed":
-                for one in (process, *whole):
-                    _signal(one, _KILL)
-            case "down":
-                _signal(process, _KILL)
-                cell.supervisor.stop(fault.part)
-                _wait(noticed, _AT_MOST_S)
-                cell.bring_back()
-            case "sealed":
-                cell.openbao.client(cell.openbao.admin_token()).sys.seal()
-                _wait(noticed, _AT_MOST_S)
-                cell.bring_back()
-            case "hung":
-                _signal(process, signal.SIGSTOP)
-                _wait(noticed, _AT_MOST_S)
-                _signal(process, signal.SIGCONT)
-            case "slow":
-                _slowly(process, noticed)
-            case "full":
-                assert cell.disk is not None
-                with _filled(cell.disk):
-                    _wait(noticed, _AT_MOST_S)
+        make(noticed)
         struck.ended = time.monotonic()
         return struck
 
@@ -89,6 +76,51 @@ def prepared(cell: FaultCell, fault: Fault) -> Iterator[Strike]:
         if fault.how in ("hung", "slow"):
             _signal(process, signal.SIGCONT)
         cell.await_well(fault.part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """A method for each way in which a part fails. processes: the part's, its supervised one first."""
+
+    cell: FaultCell
+    part: str
+    processes: list[psutil.Process]
+
+    def killed(self, _noticed: Callable[[], bool]) -> None:
+        for one in self.processes:
+            _signal(one, signal.SIGKILL)
+
+    def down(self, noticed: Callable[[], bool]) -> None:
+        self.killed(noticed)
+        self.cell.supervisor.stop(self.part)
+        _wait(noticed, _AT_MOST_S)
+        self.cell.bring_back()
+
+    def sealed(self, noticed: Callable[[], bool]) -> None:
+        openbao = self.cell.openbao
+        openbao.client(openbao.admin_token()).sys.seal()
+        _wait(noticed, _AT_MOST_S)
+        self.cell.bring_back()
+
+    def hung(self, noticed: Callable[[], bool]) -> None:
+        _signal(self.processes[0], signal.SIGSTOP)
+        _wait(noticed, _AT_MOST_S)
+        _signal(self.processes[0], signal.SIGCONT)
+
+    def slow(self, noticed: Callable[[], bool]) -> None:
+        """A tenth of its speed, in pieces shorter than any timeout."""
+        deadline, pause = time.monotonic() + _SLOW_AT_MOST_S, threading.Event()
+        while not noticed() and time.monotonic() < deadline:
+            _signal(self.processes[0], signal.SIGSTOP)
+            pause.wait(_STOPPED_S)
+            _signal(self.processes[0], signal.SIGCONT)
+            pause.wait(_RUNS_S)
+
+    def full(self, noticed: Callable[[], bool]) -> None:
+        assert self.cell.disk is not None
+        with _filled(self.cell.disk):
+            _demand(self.cell)
+            _wait(noticed, _AT_MOST_S)
 
 
 def _nothing(_noticed: Callable[[], bool]) -> Struck:
@@ -109,14 +141,16 @@ def _wait(until: Callable[[], bool], at_most_s: float) -> None:
         pause.wait(0.1)
 
 
-def _slowly(process: psutil.Process, noticed: Callable[[], bool]) -> None:
-    """A tenth of its speed, in pieces shorter than any timeout."""
-    deadline, pause = time.monotonic() + _SLOW_AT_MOST_S, threading.Event()
-    while not noticed() and time.monotonic() < deadline:
-        _signal(process, signal.SIGSTOP)
-        pause.wait(_STOPPED_S)
-        _signal(process, signal.SIGCONT)
-        pause.wait(_RUNS_S)
+def _demand(cell: FaultCell) -> None:
+    """Have MariaDB itself find that it is full, by rows for which there is no room."""
+    with shared_server(cell.fleet.cell).session() as session:
+        try:
+            session.execute(f"INSERT INTO {_BALLAST}.rows VALUES (REPEAT('x', {16 * 2**20}))")
+        except pymysql.MySQLError as error:
+            if error.args[0] in (ER.DISK_FULL, ER.RECORD_FILE_FULL):
+                return
+            raise
+    raise TimeoutError("MariaDB does not say that it is full")
 
 
 @contextmanager
@@ -129,7 +163,7 @@ def _filled(folder: Path) -> Iterator[None]:
             while not stop.is_set():
                 free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
                 try:
-                    if free > _LEAST_FREE:
+                    if free:
                         os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free)
                 except OSError:
                     pass  # somebody was faster: looked at again

@@ -68,7 +68,7 @@ class Tenant:
 
     @property
     def spec(self) -> TenantSpec:
-        return self.cell.fleet.spec_of(self.cell.fleet.record(self.name))
+        return self.cell.fleet.specs.of(self.cell.fleet.record(self.name))
 
     # -- its object ---------------------------------------------------------------------------------------
 
