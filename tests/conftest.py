@@ -24,6 +24,8 @@ def _group(path: Path) -> str:
             return "user"
         case ("integration", "local"):
             return "platform"
+        case ("integration", "faults"):
+            return "faults"
         case ("realpods", _):
             return "real node"
         case ("integration", _):

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from pymysql.constants import ER
 
 from bench.faults.cases import Fault
 from bench.faults.cell import FaultCell
-from tenantry_components.providers.mariadb_server import shared_server
+from tenantry.tenancy.errors import TenantryError
+from tenantry_components.providers.mariadb_server import DROP_S, server
 
 __all__ = ["Struck", "is_possible", "prepared"]
 
@@ -25,7 +26,8 @@ _AT_MOST_S = 25.0
 """How long a system stays away when nobody notices."""
 _SLOW_AT_MOST_S = 45.0
 _STOPPED_S, _RUNS_S = 0.9, 0.1
-_BALLAST = "tenantry_ballast"
+_BALLAST = "t_ballast"
+"""A schema as a tenant's is called: the provisioner makes no other."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,10 +56,6 @@ def prepared(cell: FaultCell, fault: Fault) -> Iterator[Strike]:
     if fault is Fault.NONE:
         yield _nothing
         return
-    if fault.how == "full":
-        with shared_server(cell.fleet.cell).session() as session:
-            session.execute(f"CREATE DATABASE IF NOT EXISTS {_BALLAST}")
-            session.execute(f"CREATE OR REPLACE TABLE {_BALLAST}.rows (data LONGBLOB)")
     process = cell.process(fault.part)
     # A part may be a script that waits for its server.
     whole = [] if fault is Fault.OPERATOR_KILLED else process.children(recursive=True)
@@ -118,8 +116,8 @@ class _Making:
 
     def full(self, noticed: Callable[[], bool]) -> None:
         assert self.cell.disk is not None
-        with _filled(self.cell.disk):
-            _demand(self.cell)
+        with _Demand(self.cell).prepared() as demand, _filled(self.cell.disk):
+            demand.make()
             _wait(noticed, _AT_MOST_S)
 
 
@@ -141,16 +139,59 @@ def _wait(until: Callable[[], bool], at_most_s: float) -> None:
         pause.wait(0.1)
 
 
-def _demand(cell: FaultCell) -> None:
-    """Have MariaDB itself find that it is full, by rows for which there is no room."""
-    with shared_server(cell.fleet.cell).session() as session:
+class _Demand:
+    """Has MariaDB itself find that it is full, by rows for which there is no room. It then refuses, or waits for room
+    until a minute after there is some."""
+
+    def __init__(self, cell: FaultCell) -> None:
+        database, keys = cell.fleet.cell.spec.database, cell.fleet.cell.spec.openbao
+        self._server = server(
+            host=database.host,
+            port=database.port,
+            database_mount=keys.database_mount,
+            kv_mount=keys.kv_mount,
+            patience_s=DROP_S,
+        )
+        self._log = cell.platform.logs("mariadb")
+        self._refused = threading.Event()
+        self._thread = threading.Thread(target=self._insert, daemon=True)
+
+    @contextmanager
+    def prepared(self) -> Iterator[_Demand]:
+        """With a schema and a connection at hand; both are gone at the end."""
+        with self._server.session() as session:
+            session.execute(f"CREATE DATABASE IF NOT EXISTS {_BALLAST}")
+            session.execute(f"CREATE OR REPLACE TABLE {_BALLAST}.rows (data LONGBLOB)")
         try:
-            session.execute(f"INSERT INTO {_BALLAST}.rows VALUES (REPEAT('x', {16 * 2**20}))")
-        except pymysql.MySQLError as error:
-            if error.args[0] in (ER.DISK_FULL, ER.RECORD_FILE_FULL):
-                return
-            raise
-    raise TimeoutError("MariaDB does not say that it is full")
+            yield self
+        finally:
+            if self._thread.ident is not None:
+                self._thread.join()
+            with self._server.session() as session:
+                session.execute(f"DROP DATABASE {_BALLAST}")
+
+    def make(self) -> None:
+        """Raises TimeoutError when MariaDB does not say that it is full."""
+        size = self._log.stat().st_size
+        self._thread.start()
+
+        def said() -> bool:
+            with self._log.open("rb") as file:
+                file.seek(size)
+                return self._refused.is_set() or b"Disk is full" in file.read()
+
+        _wait(said, _AT_MOST_S)
+        if not said():
+            raise TimeoutError("MariaDB does not say that it is full")
+
+    def _insert(self) -> None:
+        with suppress(TenantryError), self._server.session() as session:
+            try:
+                session.execute(f"INSERT INTO {_BALLAST}.rows VALUES (REPEAT('x', {16 * 2**20}))")
+            except pymysql.MySQLError as error:
+                if error.args[0] in (ER.DISK_FULL, ER.RECORD_FILE_FULL):
+                    self._refused.set()
+                raise
 
 
 @contextmanager
