@@ -32,7 +32,11 @@ def main() -> None:
         return
     with fault_cell(_tell) as cell:
         suite = Suite(cell, _tell)
-        results = list(_run(suite, cases))
+        results: list[Result] = []
+        try:
+            results.extend(_run(suite, cases))
+        except KeyboardInterrupt:
+            _tell("interrupted: what follows is of the cases that have ended")
         usual = {operation.value: round(suite.usual_s(operation), 1) for operation in suite.usual}
     if wanted.json:
         print(json.dumps({"usual_s": usual, "cases": [_document(one) for one in results]}, indent=2))

@@ -8,12 +8,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 import psutil
+import urllib3
 
 from tenantry.engine import EmbeddedEngine
 from tenantry.engine.cluster import Cluster, connect
@@ -81,6 +82,17 @@ class FaultCell:
                 raise TimeoutError(f"{part} is not well again: {self.platform.logs(part)}")
             pause.wait(0.2)
 
+    def await_operator(self) -> None:
+        """Until it has the Lease and looks at tenants."""
+        address = f"http://127.0.0.1:{self.platform.site().ports['operator']}/readyz"
+        deadline, pause = time.monotonic() + _START_S, Event()
+        with urllib3.PoolManager(retries=False, timeout=1.0) as web:
+            while time.monotonic() < deadline:
+                with suppress(urllib3.exceptions.HTTPError):
+                    if web.request("GET", address).status == 200:
+                        return
+                pause.wait(0.05)
+
     def log_of_operator(self) -> Path:
         return self.platform.logs("operator")
 
@@ -93,8 +105,9 @@ def fault_cell(say: Callable[[str], None] = lambda _: None) -> Iterator[FaultCel
     before = dict(os.environ)
     os.environ["TENANTRY_HOME"] = str(home)
     platform = LocalPlatform("faults")
-    disk = _mounted(platform)
+    disk = None
     try:
+        disk = _mounted(platform)
         platform.up(say, operated=Operated(records=home, build=build()))
         os.environ.update(platform.environment())
         with EmbeddedEngine() as engine:
@@ -113,10 +126,14 @@ def fault_cell(say: Callable[[str], None] = lambda _: None) -> Iterator[FaultCel
 
 
 def _mounted(platform: LocalPlatform) -> Path | None:
-    """A file system in memory where MariaDB will have its data, so that it can be filled without filling another's."""
+    """A file system of its own where MariaDB will have its data, so that it can be filled without filling another's."""
     folder = Layout.of(platform.name, platform.home).part("mariadb") / "data"
     folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m,mode=0700", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        return None
+    image = platform.home.parent / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(_DISK_MIB * 2**20)
+    for command in (["mkfs.ext4", "-q", "-m", "0", str(image)], ["mount", "-o", "loop", str(image), str(folder)]):
+        if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+    (folder / "lost+found").rmdir()
     return folder

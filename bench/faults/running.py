@@ -20,7 +20,6 @@ from bench.faults.following import Follower
 from bench.faults.operations import (
     LIMIT_S,
     Before,
-    allow_jobs,
     ask,
     has_ended,
     outcome_of,
@@ -28,11 +27,11 @@ from bench.faults.operations import (
     settle,
     until,
 )
+from bench.faults.pods import Pods
 from bench.faults.striking import Struck, is_possible, prepared
 from bench.faults.tenants import Tenant
 from tenantry.engine.cluster import ApiError
 from tenantry.tenancy.errors import TenantryError
-from tenantry.tenancy.release import Step
 
 __all__ = ["Result", "Suite"]
 
@@ -43,9 +42,9 @@ _ANY = (ApiError, TenantryError, TimeoutError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """where: the step at which the fault struck. problems: empty when it was survived. recovered_s: from the end of
-    the fault until the tenant was at rest. away_s: how long the fault lasted. bystander_s: from its object to Ready,
-    None when that never came."""
+    """where: the step at which the fault struck. problems: empty when it was survived. recovered_s: from the end of the
+    fault until the tenant was at rest. away_s: from the fault until what failed was at work again. bystander_s: from
+    its object to Ready, None when that never came."""
 
     case: Case
     where: str
@@ -104,7 +103,7 @@ class Suite:
             outcome=run.outcome,
             problems=tuple(problems),
             recovered_s=run.recovered_s,
-            away_s=run.struck.seconds,
+            away_s=run.struck.away_s,
             bystander_s=bystander_s,
         )
         self._say(_line(found))
@@ -185,7 +184,7 @@ class _Run:
                 self.tenant = self._new(case.plan)
             else:
                 ask(self.tenant, case.operation)
-            pods = _Pods(self.tenant, case.operation)
+            pods = Pods(self.tenant, case.operation)
             follower = Follower(self.tenant, case.operation)
             try:
                 if not follower.reaches(case.step, within_s=LIMIT_S):
@@ -247,43 +246,6 @@ class _Run:
         if self._watch is not None:
             self._watch.join()
         return self._ready_s
-
-
-class _Pods:
-    """Does to the data what the migration would that simulated nodes only pretend to run, as long as that step is under
-    way; and lets Jobs be again once a release that could have none leads back."""
-
-    def __init__(self, tenant: Tenant, operation: Operation) -> None:
-        self._tenant = tenant
-        self._follower = Follower(tenant, operation)
-        self._stop = threading.Event()
-        self._migrated = False
-        self._thread: threading.Thread | None = None
-        if operation in (Operation.UPGRADE, Operation.FAILING_UPGRADE):
-            self._thread = threading.Thread(target=self._work, daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def finish(self, outcome: str) -> None:
-        """A real Job would have waited for the database; a simulated one has not."""
-        if outcome == "new" and self._thread is not None and not self._migrated:
-            self._tenant.migrate()
-
-    def _work(self) -> None:
-        allowed = False
-        while not self._stop.wait(0.02):
-            step = self._follower.step()
-            with suppress(*_ANY):
-                if step in (Step.MIGRATE, Step.ROLL, Step.VERIFY) and not self._migrated:
-                    self._tenant.migrate()
-                    self._migrated = True
-                if step == Step.REOPEN and not allowed:
-                    allow_jobs(self._tenant)
-                    allowed = True
 
 
 def _tells(line: bytes, name: str) -> bool:

@@ -32,14 +32,16 @@ _BALLAST = "t_ballast"
 
 @dataclass(slots=True, kw_only=True)
 class Struck:
-    """began, ended: when the fault did, by the monotonic clock."""
+    """When, by the monotonic clock: the fault began, it ended, and the part was at work again. Of a kill the first two
+    are one moment."""
 
     began: float = 0.0
     ended: float = 0.0
+    back: float = 0.0
 
     @property
-    def seconds(self) -> float:
-        return self.ended - self.began
+    def away_s(self) -> float:
+        return self.back - self.began
 
 
 Strike = Callable[[Callable[[], bool]], Struck]
@@ -61,11 +63,20 @@ def prepared(cell: FaultCell, fault: Fault) -> Iterator[Strike]:
     whole = [] if fault is Fault.OPERATOR_KILLED else process.children(recursive=True)
     making = _Making(cell, fault.part, [process, *whole])
     make = getattr(making, fault.how)
+    struck = Struck()
+
+    def watch() -> None:
+        cell.await_operator()
+        struck.back = time.monotonic()
+
+    watching = threading.Thread(target=watch, daemon=True)
 
     def strike(noticed: Callable[[], bool]) -> Struck:
-        struck = Struck(began=time.monotonic())
+        struck.began = time.monotonic()
         make(noticed)
-        struck.ended = time.monotonic()
+        struck.ended = struck.back = time.monotonic()
+        if fault.how == "killed":
+            watching.start()
         return struck
 
     try:
@@ -73,6 +84,8 @@ def prepared(cell: FaultCell, fault: Fault) -> Iterator[Strike]:
     finally:
         if fault.how in ("hung", "slow"):
             _signal(process, signal.SIGCONT)
+        if watching.ident is not None:
+            watching.join()
         cell.await_well(fault.part)
 
 
@@ -123,7 +136,7 @@ class _Making:
 
 def _nothing(_noticed: Callable[[], bool]) -> Struck:
     now = time.monotonic()
-    return Struck(began=now, ended=now)
+    return Struck(began=now, ended=now, back=now)
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
@@ -153,7 +166,7 @@ class _Demand:
             patience_s=DROP_S,
         )
         self._log = cell.platform.logs("mariadb")
-        self._refused = threading.Event()
+        self._refused, self._lifted = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._insert, daemon=True)
 
     @contextmanager
@@ -161,10 +174,11 @@ class _Demand:
         """With a schema and a connection at hand; both are gone at the end."""
         with self._server.session() as session:
             session.execute(f"CREATE DATABASE IF NOT EXISTS {_BALLAST}")
-            session.execute(f"CREATE OR REPLACE TABLE {_BALLAST}.rows (data LONGBLOB)")
+            session.execute(f"CREATE OR REPLACE TABLE {_BALLAST}.rows (data VARCHAR(4000))")
         try:
             yield self
         finally:
+            self._lifted.set()
             if self._thread.ident is not None:
                 self._thread.join()
             with self._server.session() as session:
@@ -178,7 +192,7 @@ class _Demand:
         def said() -> bool:
             with self._log.open("rb") as file:
                 file.seek(size)
-                return self._refused.is_set() or b"Disk is full" in file.read()
+                return self._refused.is_set() or b"Disk is full" in file.read()  # it waits for room
 
         _wait(said, _AT_MOST_S)
         if not said():
@@ -187,7 +201,8 @@ class _Demand:
     def _insert(self) -> None:
         with suppress(TenantryError), self._server.session() as session:
             try:
-                session.execute(f"INSERT INTO {_BALLAST}.rows VALUES (REPEAT('x', {16 * 2**20}))")
+                while not self._lifted.is_set():
+                    session.execute(f"INSERT INTO {_BALLAST}.rows VALUES (REPEAT('x', 4000))")
             except pymysql.MySQLError as error:
                 if error.args[0] in (ER.DISK_FULL, ER.RECORD_FILE_FULL):
                     self._refused.set()
@@ -196,23 +211,28 @@ class _Demand:
 
 @contextmanager
 def _filled(folder: Path) -> Iterator[None]:
-    """No room is left on its file system, not even for what is freed meanwhile."""
-    path, stop = folder.parent / "data" / "ballast", threading.Event()
+    """No room is left on its file system, not even what is freed meanwhile."""
+    path, full, stop = folder / "ballast", threading.Event(), threading.Event()
 
     def fill() -> None:
         with path.open("wb") as file:
-            while not stop.is_set():
-                free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
-                try:
-                    if free:
-                        os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free)
-                except OSError:
-                    pass  # somebody was faster: looked at again
-                stop.wait(0.02)
+            while not stop.wait(0.02):
+                found = os.statvfs(folder)
+                free = found.f_bavail * found.f_frsize
+                if not free:
+                    full.set()
+                    continue
+                # Somebody may be faster: then it is looked at again.
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free)
+                # Where all of that does not fit: what a file needs besides its content.
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, found.f_frsize)
 
     thread = threading.Thread(target=fill, daemon=True)
     thread.start()
     try:
+        full.wait(_AT_MOST_S)
         yield
     finally:
         stop.set()
