@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tenantry.backup.settings import PREFIX, Settings
@@ -37,25 +35,35 @@ def as_tenant(spec: TenantSpec, *, folder: str = "") -> Iterator[Surroundings]:
     service account is gone.
     """
     openbao = spec.cell.spec.openbao
-    with tempfile.TemporaryDirectory(prefix="tenantry-backup-") as name:
-        place = Path(name)  # 0700, like every folder that tempfile makes
-        (place / "ca.pem").write_text(spec.cell.spec.ca_bundle, encoding="ascii")
-        (place / "token").write_text(_service_account_token(spec), encoding="ascii")
+    with _in_memory(spec.cell.spec.ca_bundle) as authority, _in_memory(_service_account_token(spec)) as token:
         environment = {name: text for name, text in backup_environment(spec).items() if name.startswith(PREFIX)}
         environment |= {
             f"{PREFIX}AUTH": "kubernetes",
             f"{PREFIX}AUTH_MOUNT": openbao.kubernetes_mount,
-            f"{PREFIX}AUTH_TOKEN_FILE": str(place / "token"),
+            f"{PREFIX}AUTH_TOKEN_FILE": token,
             f"{PREFIX}MEDIA": "",
             f"{PREFIX}STORE_PREFIX": spec.names.backup_prefix + folder,
             "VAULT_ADDR": openbao.address,
         }
         if spec.cell.spec.ca_bundle:
-            environment[f"{PREFIX}DATABASE_CA"] = str(place / "ca.pem")
+            environment[f"{PREFIX}DATABASE_CA"] = authority
         if "VAULT_CACERT" in os.environ:
             environment["VAULT_CACERT"] = os.environ["VAULT_CACERT"]
         with surroundings(Settings.from_environment(environment)) as around:
             yield around
+
+
+@contextmanager
+def _in_memory(text: str) -> Iterator[str]:
+    """A path by which this process and its children read the text, and nobody else's account. On a disk a process that
+    is killed would leave it behind, with the token in it."""
+    handle = os.memfd_create("tenantry-backup")
+    try:
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(text.encode("ascii"))
+        yield f"/proc/{os.getpid()}/fd/{handle}"
+    finally:
+        os.close(handle)
 
 
 def _service_account_token(spec: TenantSpec) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tenantry.fleet.closing import replicas_of, schedules_of
 from tenantry.fleet.operations import Operations
 from tenantry.recovery import let_go, put_back, snapshot
+from tenantry.recovery.identity import as_tenant
 from tenantry.recovery.restoring import Restoring
 from tenantry.tenancy.errors import Conflict, InvalidInput
 from tenantry.tenancy.manifest import parse_tenant
@@ -187,3 +190,12 @@ def test_a_restore_and_a_deletion_exclude_each_other(make: Make) -> None:
     Deprovisioning(going.fleet).request(going.spec.name, by="somebody")
     with pytest.raises(Conflict, match="is being deleted"):
         Restoring(going.fleet, going.spec).request(wish(), Goal())
+
+
+def test_the_tenants_token_and_authority_are_on_no_disk_that_a_kill_would_leave(
+    shop: Living, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with as_tenant(shop.spec) as around, around.database.session() as (session, _):
+        assert session.execute("SELECT 1") == ((1,),)
+        assert list(tmp_path.iterdir()) == []
