@@ -7,6 +7,7 @@ the clock that the other holder wrote.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -22,6 +23,7 @@ from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = ["Lease"]
 
+_log = logging.getLogger(__name__)
 DURATION_S = 15
 RENEW_S = 4.0
 GIVE_UP_S = 9.0
@@ -75,6 +77,7 @@ class Lease:
             except (ApiError, DependencyUnavailable) as error:
                 problem = str(error)
             if problem and problem != told:
+                _log.info("waiting for the Lease: %s", problem)
                 waiting(problem)
                 told = problem
             stop.wait(1.0)
