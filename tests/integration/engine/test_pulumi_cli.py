@@ -13,6 +13,7 @@ import pytest
 
 from tenantry.engine import Event, Op, Program, Stack
 from tenantry.engine.choosing import EngineKind, make_engine
+from tenantry.engine.sealing import delete_key
 from tenantry.engine.storage import StackFiles
 from tenantry.tenancy.errors import DependencyUnavailable, Locked, RunFailed, StateCorrupt
 
@@ -109,7 +110,25 @@ def test_a_damaged_state_is_refused_before_the_cli_starts(stack: Stack, damage: 
         embedded.destroy(stack)
 
 
-def test_a_key_that_is_gone_and_a_backend_that_is_down_are_said(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_openbao_has_no_more_is_said_and_loses_nothing(stack: Stack) -> None:
+    with make_engine(EngineKind.CLI) as cli:
+        cli.up(stack, shop(stack, count=1))
+        before = StackFiles(stack).checkpoint.read_bytes()
+        delete_key(stack.secrets_provider)
+        for attempt in (
+            lambda: cli.preview(stack, shop(stack, count=1)),
+            lambda: cli.up(stack, shop(stack, count=2)),
+            lambda: cli.destroy(stack),
+        ):
+            with pytest.raises(StateCorrupt, match="is gone"):
+                attempt()
+        assert StackFiles(stack).checkpoint.read_bytes() == before
+        assert not list(StackFiles(stack).locks.glob("*.json"))
+
+
+def test_a_token_that_openbao_refuses_and_a_backend_that_is_down_are_said(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with make_engine(EngineKind.CLI) as cli:
         monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{stack.backend}/absent")
         with pytest.raises(DependencyUnavailable) as caught:
