@@ -98,8 +98,9 @@ class Sealer:
         return value
 
 
-def open_sealer(state: Mapping[str, Any], *, where: str) -> Sealer:
+def open_sealer(state: Mapping[str, Any], *, where: str, afresh: bool = False) -> Sealer:
     """The sealer of an existing stack. state: `secrets_providers` of its checkpoint. where: the file, for errors.
+    afresh: ask OpenBao also where this process has opened the key before.
 
     Raises InvalidInput for a wrong passphrase, StateCorrupt for a key that is gone, Unsupported for another provider.
     """
@@ -117,7 +118,7 @@ def open_sealer(state: Mapping[str, Any], *, where: str) -> Sealer:
     except (KeyError, TypeError) as error:
         raise StateCorrupt("the state does not name its key", where=where) from error
     with _opened_lock:
-        key = _opened.get((url, wrapped))
+        key = None if afresh else _opened.get((url, wrapped))
     if key is None:
         mount, name = _location(url)
         ciphertext = base64.b64decode(wrapped).decode()

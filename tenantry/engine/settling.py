@@ -67,7 +67,8 @@ def settled(
             return _unmarked(_kubernetes(reach, sealer, one))
         if one.is_dynamic:
             return _unmarked(_dynamic(dynamic, sealer, one))
-        return Recorded(one.raw)
+        # A provider lives in the state alone: without an id it was never made, and the CLI cannot go on with it.
+        return None if one.pending and one.custom and not one.id else Recorded(one.raw)
 
     seen = dict(zip(recorded, threads.map(look, recorded.values()), strict=True))
     states = {name: one for name, one in seen.items() if one is not None}

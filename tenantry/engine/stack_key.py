@@ -27,14 +27,17 @@ def provider_of(secrets: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackKey:
+    """afresh: see `open_sealer`; for runs of another process, which opens the key itself."""
+
     stack: Stack
     files: StackFiles
+    afresh: bool = False
 
     def existing(self, last: Checkpoint | None) -> Sealer | None:
         """The sealer of what is recorded, None before a stack's first save. Raises Conflict for another key's state."""
         if last is not None and last.secrets:
             self._check_provider(provider_of(last.secrets))
-            return open_sealer(last.secrets, where=str(self.files.checkpoint))
+            return open_sealer(last.secrets, where=str(self.files.checkpoint), afresh=self.afresh)
         settings = self._settings()
         if "encryptionsalt" in settings:
             state = {"type": PASSPHRASE, "state": {"salt": settings["encryptionsalt"]}}
@@ -44,7 +47,7 @@ class StackKey:
         else:
             return None
         self._check_provider(provider_of(state))
-        return open_sealer(state, where=str(self.files.settings))
+        return open_sealer(state, where=str(self.files.settings), afresh=self.afresh)
 
     def _check_provider(self, url: str) -> None:
         if url != self.stack.secrets_provider:

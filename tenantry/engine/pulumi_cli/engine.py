@@ -264,7 +264,7 @@ class PulumiCli:
                 where=stack.name,
                 hint="settle it first: `tenantry state recover`",
             )
-        key = StackKey(stack=stack, files=files)
+        key = StackKey(stack=stack, files=files, afresh=True)
         if key.existing(last) is None:
             key.new()
 
