@@ -27,6 +27,7 @@ kind: Tenant
 metadata: {{name: {name}}}
 spec: {{displayName: Bench, owner: bench@example.com, plan: starter}}
 """
+_AT_ONCE = 32
 _LIMIT_S = 600.0
 """Without any tenant becoming ready."""
 
@@ -83,6 +84,17 @@ class Arrivals:
                 count = len(self._ready)
                 if not self._changed.wait_for(lambda before=count: len(self._ready) > before, _LIMIT_S):
                     raise TimeoutError(f"not ready: {', '.join(f'{one} ({self._doing.get(one)})' for one in missing)}")
+
+    def fill(self, names: Sequence[str], *, seconds: float) -> int:
+        """Write them, some at once, for so long at most, and wait until all that were written are ready: how many."""
+        deadline, written = time.monotonic() + seconds, 0
+        while written < len(names) and time.monotonic() < deadline:
+            self.write(names[written])
+            written += 1
+            if written >= _AT_ONCE:
+                self.wait(names[: written - _AT_ONCE + 1])
+        self.wait(names[:written])
+        return written
 
     def is_ready(self, name: str) -> bool:
         with self._changed:

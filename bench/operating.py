@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ __all__ = ["Size", "main", "measure"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """tenants: that stood. filled_a_second: how fast the last of them came, all at once. alone, beside_hanging: new
+    """tenants: that stood. filled_a_second: how fast the last of them came, many at once. alone, beside_hanging: new
     tenants, without and with one whose database hangs. load: of the machine, over the last minute."""
 
     tenants: int
@@ -52,50 +52,55 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, nargs="+", default=[10, 50], help="sizes, growing")
     parser.add_argument("--new", type=int, default=20, help="new tenants that each size is measured with, twice")
     parser.add_argument("--quiet-s", type=float, default=60.0, help="seconds during which nothing changes")
+    parser.add_argument(
+        "--fill-minutes", type=float, default=60.0, help="for how long a size is filled; then those that stand count"
+    )
     parser.add_argument("--schedules", action="store_true", help="have the tenants' schedules run")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--plot", type=Path, help="draw the figures into this SVG file")
     options = parser.parse_args()
     with operated_cell("operating", schedules=options.schedules) as cell:
-        sizes = list(measure(cell, options.tenants, new=options.new, quiet_s=options.quiet_s))
+        sizes = []
+        for one in measure(cell, options):
+            sizes.append(one)
+            _tell(json.dumps(asdict(one)))
     document = [asdict(one) for one in sizes]
     if options.plot:
         plot(document, options.plot)
     print(json.dumps(document, indent=2)) if options.json else show(sizes)
 
 
-def measure(cell: OperatedCell, counts: Iterable[int], *, new: int, quiet_s: float) -> Iterator[Size]:
-    """counts: how many tenants are to stand at each size. Those that come while it is measured stay."""
+def measure(cell: OperatedCell, options: argparse.Namespace) -> Iterator[Size]:
+    """Those tenants that come while one size is measured stay for the next."""
     arrivals = Arrivals(cell.cluster)
     try:
-        for count in counts:
-            yield _one_size(cell, arrivals, count, new=new, quiet_s=quiet_s)
+        for count in options.tenants:
+            yield _one_size(cell, arrivals, count, options)
     finally:
         arrivals.close()
 
 
-def _one_size(cell: OperatedCell, arrivals: Arrivals, count: int, *, new: int, quiet_s: float) -> Size:
+def _one_size(cell: OperatedCell, arrivals: Arrivals, count: int, options: argparse.Namespace) -> Size:
     missing = [f"fill-{count}-{number}" for number in range(count - len(cell.fleet.registry.all()))]
     _tell(f"{count} tenants: {len(missing)} more")
     began = time.monotonic()
-    for name in missing:
-        arrivals.write(name)
-    arrivals.wait(missing)
+    filled = arrivals.fill(missing, seconds=options.fill_minutes * 60)
     took = time.monotonic() - began
     standing = len(cell.fleet.registry.all())
     _tell(f"{count} tenants: nothing changes")
-    quiet = measure_quiet(cell, quiet_s)
+    quiet = measure_quiet(cell, options.quiet_s)
     _tell(f"{count} tenants: drift")
     looked = drift.look(cell.fleet, cell.cluster)
     await_rest(cell)
+    new = options.new
     _tell(f"{count} tenants: {new} new ones")
     alone = arrivals.one_after_another(f"new-{count}-{number}" for number in range(new))
     _tell(f"{count} tenants: {new} new ones beside one that hangs")
     beside = _beside_hanging(cell, arrivals, count, new)
     return Size(
         tenants=standing,
-        filled=len(missing),
-        filled_a_second=round(len(missing) / took, 2),
+        filled=filled,
+        filled_a_second=round(filled / took, 2),
         quiet=quiet,
         drift=looked,
         alone=alone,
