@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,6 @@ from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.manifest import load_cell
 
 __all__ = ["Memory", "OperatedCell", "operated_cell"]
-
-_SCHEDULER = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:controller:cronjob-controller"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,25 +109,34 @@ def operated_cell(name: str, *, schedules: bool) -> Iterator[OperatedCell]:
             fleet.prepare_cell()
             os.environ.update(fleet.provisioner.environment())
             platform.operate(_tell)
-            layout, cluster = Layout.of(platform.name, platform.home), connect({})
-            if not schedules:
-                _end_schedules(cluster, Supervisor(layout))
-            yield OperatedCell(
-                parts={one.name: one for one in platform.status()},
-                fleet=fleet,
-                cluster=cluster,
-                audit_log=layout.part("kube-apiserver") / "audit" / "audit.log",
-            )
+            layout, parts = Layout.of(platform.name, platform.home), {one.name: one for one in platform.status()}
+            with ExitStack() as left:
+                if not schedules:
+                    left.enter_context(_without_schedules(parts.pop(ControllerManager.name), Supervisor(layout)))
+                yield OperatedCell(
+                    parts=parts,
+                    fleet=fleet,
+                    cluster=connect({}),
+                    audit_log=layout.part("kube-apiserver") / "audit" / "audit.log",
+                )
     finally:
         platform.remove()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end_schedules(cluster: Cluster, supervisor: Supervisor) -> None:
-    """Without its rights the controller of CronJobs sees none; begun anew, it has not seen any before either."""
-    cluster.request("DELETE", _SCHEDULER)
+@contextmanager
+def _without_schedules(controllers: PartStatus, supervisor: Supervisor) -> Iterator[None]:
+    """Kubernetes' controllers as they run, less the one that makes Jobs of CronJobs."""
+    command = psutil.Process(controllers.pid).cmdline()
     supervisor.stop(ControllerManager.name)
-    supervisor.start(ControllerManager.name)
+    process = subprocess.Popen(
+        [*command, "--controllers=*,-cronjob-controller"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _tell(line: str) -> None:
