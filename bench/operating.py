@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from bench.hanging import session_to_hold_with
 from bench.operated_cell import Memory, OperatedCell, operated_cell
 from bench.plotting import plot
 from bench.quiet import Quiet, await_rest, measure_quiet
+from tenantry.local.operating import Operator
 from tenantry.tenancy.naming import incarnation_of, names
 
 __all__ = ["Size", "main", "measure"]
@@ -34,7 +35,8 @@ __all__ = ["Size", "main", "measure"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
     """tenants: that stood. filled_a_second: how fast the last of them came, many at once. alone, beside_hanging: new
-    tenants, without and with one whose database hangs. load: of the machine, over the last minute."""
+    tenants, without and with one whose database hangs. cpu_seconds_a_new_one: of those that came alone, by part of the
+    platform. load: of the machine, over the last minute."""
 
     tenants: int
     filled: int
@@ -42,6 +44,7 @@ class Size:
     quiet: Quiet
     drift: drift.Figures
     alone: Times
+    cpu_seconds_a_new_one: Mapping[str, float]
     beside_hanging: Times
     memory: Memory
     load: float
@@ -94,7 +97,9 @@ def _one_size(cell: OperatedCell, arrivals: Arrivals, count: int, options: argpa
     await_rest(cell)
     new = options.new
     _tell(f"{count} tenants: {new} new ones")
+    spent = cell.cpu()
     alone = arrivals.one_after_another(f"new-{count}-{number}" for number in range(new))
+    later = cell.cpu()
     _tell(f"{count} tenants: {new} new ones beside one that hangs")
     beside = _beside_hanging(cell, arrivals, count, new)
     return Size(
@@ -104,6 +109,7 @@ def _one_size(cell: OperatedCell, arrivals: Arrivals, count: int, options: argpa
         quiet=quiet,
         drift=looked,
         alone=alone,
+        cpu_seconds_a_new_one={name: round((later[name] - spent[name]) / new, 3) for name in later},
         beside_hanging=beside,
         memory=cell.memory(),
         load=round(os.getloadavg()[0], 1),
@@ -135,6 +141,7 @@ def show(sizes: Sequence[Size]) -> None:
             "",
         ),
         ("  p99, times that without", [f"{one.beside_hanging.p99_s / one.alone.p99_s:.2f}" for one in sizes], "≤ 1.2"),
+        ("  CPU of operator and workers for one, s", [f"{_cpu(one):.2f}" for one in sizes], ""),
         ("filled by, tenants a second", [f"{one.filled_a_second}" for one in sizes], ""),
         ("writes while nothing changes, less the Lease", [f"{_writes(one.quiet)}" for one in sizes], "0"),
         ("  CPU of the operator, %", [f"{one.quiet.cpu_percent['operator']}" for one in sizes], ""),
@@ -143,6 +150,7 @@ def show(sizes: Sequence[Size]) -> None:
         ("memory of the operator, MiB", [f"{one.memory.operator_mib:.0f}" for one in sizes], "< 500"),
         ("memory of all its workers, MiB", [f"{one.memory.workers_mib:.0f}" for one in sizes], "< 900"),
         ("look for drift, nothing changed, s", [f"{one.drift.unchanged_s}" for one in sizes], "≤ 120"),
+        ("  CPU of it, s", [f"{one.drift.unchanged_cpu_s}" for one in sizes], ""),
         ("load of the machine", [f"{one.load}" for one in sizes], ""),
     ):
         table.add_row(name, *values, goal)
@@ -151,6 +159,10 @@ def show(sizes: Sequence[Size]) -> None:
 
 def _writes(quiet: Quiet) -> int:
     return sum(quiet.writes.values()) + quiet.told
+
+
+def _cpu(size: Size) -> float:
+    return sum(size.cpu_seconds_a_new_one[name] for name in (Operator.name, "workers"))
 
 
 def _tell(line: str) -> None:
