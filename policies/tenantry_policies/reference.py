@@ -26,7 +26,8 @@ in, and said; what contradicts the rule is refused.
 
 `tenantry policy list` prints this list. A message names what to change and, at its end, the rule's heading below. The
 API server of a cell holds the most important of these rules a second time (`policies/admission/`), against whoever
-goes round Tenantry.
+goes round Tenantry; a preview of plain `pulumi` there may end at the first object that the API server refuses, before
+the pack has seen the others.
 
 ## When a rule refuses you
 
