@@ -66,10 +66,12 @@ class Recording:
             case "shop":
                 arguments = {"namespace": "recorded-shop", "file": str(folder / "sign.txt")}
                 return Program(entry="tests.integration.engine.shop:main", arguments=arguments)
+        # Elsewhere autoscalers do what the operator does here, and the resources are others.
+        operated = cell.model_copy(update={"spec": cell.spec.model_copy(update={"operator": True})})
         spec = resolve(
             load_tenant(EXAMPLES / f"{self.name}.yaml"),
             catalogue=Catalogue.load(),
-            cell=cell,
+            cell=operated,
             incarnation="recorded",
             today=date(2026, 11, 24),
         )
