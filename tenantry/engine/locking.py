@@ -85,6 +85,7 @@ def hold(files: StackFiles) -> Iterator[None]:
                 # The stack is gone, or never began. (A living stack's folder stays: the CLI may be about to write.)
                 with suppress(OSError):
                     files.locks.rmdir()
+                files.remove_lock()
     finally:
         os.close(descriptor)
 

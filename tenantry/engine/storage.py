@@ -11,6 +11,7 @@ import glob
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from tenantry.engine.interface import Stack
@@ -45,16 +46,26 @@ class StackFiles:
             clear_leftovers(file)
 
     def remove(self) -> None:
-        """Delete every file of the stack but its Pulumi lock, which its holder takes away. May be repeated."""
+        """Delete every file of the stack but its locks, which their holder takes away. May be repeated."""
         self.clear_leftovers()
         try:
             for file in (self.checkpoint, self.backup, self.settings):
                 file.unlink(missing_ok=True)
-            for folder in (*self._folders, self._own):
+            for folder in self._folders:
                 if folder.exists():
                     shutil.rmtree(folder)
+            # Our own lock says which Pulumi lock is ours: without it, a kill before that one goes leaves it for good.
+            for path in self._own.glob("*"):
+                if path != self.lock:
+                    path.unlink() if path.is_file() else shutil.rmtree(path)
         except OSError as error:
             raise storage_error(error, Path(error.filename or self.checkpoint)) from error
+
+    def remove_lock(self) -> None:
+        """Delete the lock of a stack that is gone, while it is held: who waits for it sees that it is another one."""
+        self.lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._own.rmdir()
 
 
 def make_folder(path: Path) -> None:
