@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import sys
+from textwrap import fill
 
 from tenantry.tenancy.judgement import Level
 from tenantry_policies.rules import RULES
 
-__all__ = ["reference"]
+__all__ = ["BREAKABLE_BY_TEMPLATES", "reference"]
 
-_INTRODUCTION = """\
+BREAKABLE_BY_TEMPLATES = (
+    "kubernetes-token-in-tenant",
+    "floating-image",
+    "foreign-image",
+    "credential-in-environment",
+    "plain-connection",
+    "database-not-encrypted",
+    "data-without-backup",
+    "backup-kept-too-short",
+    "backup-not-sealed",
+    "data-outside-residency",
+)
+"""Mandatory and remediating rules that a file in `tenant_templates/` can break, by a field or a file beside it."""
+
+
+def _of_templates() -> str:
+    names = ", ".join(f"`{name}`" for name in BREAKABLE_BY_TEMPLATES)
+    text = f"Of the rules that refuse, a workload, a plan or an environment class can break these: {names}."
+    return fill(text, width=120, break_on_hyphens=False)
+
+
+_INTRODUCTION = f"""\
 # Policies
 
 What the resources of a tenant, a cell or an AWS account must never break. The same rules run in three ways, with the
@@ -40,6 +62,10 @@ the pack has seen the others.
 A tenant file alone breaks no rule: what it could break (data outside of its residency, no backup, a wildcard among its
 hosts or destinations, an image of its own) is refused by its model, with file and line, before any resource is thought
 of. So the rules are about mistakes in the cell file, in `tenant_templates/` and in components.
+
+{_of_templates()}
+What the other ones hold for a tenant (its fence, its pods' security, limits, rights, labels) is set by components
+alone: a template has no field for it, or its schema refuses the value, with file and line.
 
 Where images may come from is said by the cell file: `spec.images.sources`, or `spec.images.registry` for a registry of
 your own, which is then the only source. Where data may lie is said by the cell file as well (`spec.region`,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -141,34 +140,6 @@ def test_a_safe_omission_is_filled_in_and_said(cell: Cell, stack: Stack) -> None
     (extra,) = [one for one in desired.resources if one.type.endswith(":ServiceAccount") and one.name == "extra"]
     assert extra.inputs == {**account, "automountServiceAccountToken": False}
     assert [(one.severity, one.urn) for one in said] == [("remedied", extra.urn)]
-
-
-TEMPLATE_MISTAKES = {
-    "a release without a fixed tag": (
-        '- {name: "4.6.0", tag: 4.6.0}',
-        '- {name: "4.6.0", tag: latest}',
-        "floating-image",
-    ),
-    "an image from anywhere": ("image: docker.io/shlinkio/shlink", "image: images.example.net/shlink", "foreign-image"),
-    "a password in the environment": ("DB_DRIVER: maria", "DB_PASSWORD: hunter2", "credential-in-environment"),
-    "a server without encryption": ("DB_DRIVER: maria", "QUEUE_URL: amqp://queue.example.net", "plain-connection"),
-}
-
-
-@pytest.mark.parametrize("mistake", TEMPLATE_MISTAKES)
-def test_a_templates_mistake_is_refused(mistake: str, cell: Cell, stack: Stack, tmp_path: Path) -> None:
-    right, wrong, rule = TEMPLATE_MISTAKES[mistake]
-    templates = tmp_path / "templates"
-    shutil.copytree(Catalogue.root(), templates)
-    workload = templates / "workloads" / "shlink" / "v1" / "workload.yaml"
-    text = workload.read_text(encoding="utf-8")
-    assert right in text
-    workload.write_text(text.replace(right, wrong), encoding="utf-8")
-    example = next(path for path in EXAMPLES if path.stem == "acme-links")
-    program = tenant_program(spec_of(example, cell, Catalogue.load(templates)))
-    with pytest.raises(PolicyViolated) as caught:
-        EmbeddedEngine().preview(stack, program)
-    assert {one.rule for one in caught.value.violations} == {rule}
 
 
 def test_the_aws_account_passes(cloud_registered: Desired) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,47 +24,22 @@ from tenantry.fleet.programs import tenant_program
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import InvalidInput, PolicyViolated
 from tenantry.tenancy.judgement import Level
-from tenantry.tenancy.manifest import load_cell, parse_tenant
+from tenantry.tenancy.manifest import load_cell, load_tenant, parse_tenant
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import TenantSpec
+from tenantry_policies.reference import BREAKABLE_BY_TEMPLATES
 from tenantry_policies.rules import RULES
 from tenantry_policies.view import Resource
 from tests.mocks.mistaken import CELL_MISTAKES, COMPONENT_MISTAKES, EXAMPLE, Mistake, anonymous, mistaken
-from tests.mocks.test_policies import TEMPLATE_MISTAKES
+from tests.mocks.mistaken_files import CELL_FILE_MISTAKES, TEMPLATE_MISTAKES, FileMistake, mistaken_files
 from tests.mocks.test_policy_pack import analyze, analyze_stack, pack, said
 
 __all__ = ["pack"]
 
 CELL = Catalogue.root() / "cells" / "example.yaml"
-TENANT = Catalogue.root() / "examples" / "acme-links.yaml"
-WORKLOAD = Path("workloads") / "shlink" / "v1" / "workload.yaml"
-
 MISTAKES = {
-    **{f"template: {name}": ("template", *mistake) for name, mistake in TEMPLATE_MISTAKES.items()},
-    "cell: the broker's management without TLS": (
-        "cell",
-        "managementUrl: https://",
-        "managementUrl: http://",
-        "plain-connection",
-    ),
-    "cell: a bucket without TLS": (
-        "cell",
-        "url: https://s3.eu-central-1.amazonaws.com",
-        "url: http://store.example.org",
-        "backup-not-sealed",
-    ),
-    "cell: a bucket elsewhere": (
-        "cell",
-        "url: https://s3.eu-central-1.",
-        "url: https://s3.us-east-1.",
-        "data-outside-residency",
-    ),
-    "cell: images from elsewhere": (
-        "cell",
-        "spec:\n",
-        "spec:\n  images: {sources: [registry.example.org]}\n",
-        "foreign-image",
-    ),
+    **{f"template: {name}": mistake for name, mistake in TEMPLATE_MISTAKES.items()},
+    **{f"cell: {name}": mistake for name, mistake in CELL_FILE_MISTAKES.items()},
 }
 
 ADVISORY = {one.name for one in RULES if one.level is Level.ADVISORY}
@@ -74,17 +48,11 @@ OF_A_CELL = {"unbound-login", "wildcard-openbao-policy", "wildcard-sql-grant"}
 OF_A_TENANT = {one.name for one in RULES if not one.name.startswith("aws-")} - ADVISORY - OF_A_CELL
 
 
-def spec_of(tmp_path: Path, where: str, right: str, wrong: str) -> tuple[TenantSpec, Fleet]:
-    templates = tmp_path / "templates"
-    shutil.copytree(Catalogue.root(), templates)
-    changed = templates / WORKLOAD if where == "template" else templates / "cells" / "example.yaml"
-    text = changed.read_text(encoding="utf-8")
-    assert right in text
-    changed.write_text(text.replace(right, wrong, 1), encoding="utf-8")
+def spec_of(tmp_path: Path, mistake: FileMistake) -> tuple[TenantSpec, Fleet]:
+    templates = mistaken_files(tmp_path, mistake)
     catalogue, cell = Catalogue.load(templates), load_cell(templates / "cells" / "example.yaml")
-    example = TENANT if where == "template" else Catalogue.root() / "examples" / "globex-bank.yaml"
     spec = resolve(
-        parse_tenant(example.read_text(encoding="utf-8"), source="tenant.yaml"),
+        load_tenant(templates / "examples" / f"{mistake.tenant}.yaml"),
         catalogue=catalogue,
         cell=cell,
         incarnation="a1b2c3d4",
@@ -102,17 +70,24 @@ def shown(resources: Iterable[DesiredResource]) -> list[Resource]:
     ]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_refused_by_all_three_ways_in_the_same_words(mistake: str, pack: object, tmp_path: Path) -> None:
-    where, right, wrong, rule = MISTAKES[mistake]
-    spec, fleet = spec_of(tmp_path, where, right, wrong)
+def test_the_documentation_names_the_rules_that_a_template_can_break() -> None:
+    """Each has a mistake here; which ones these are was found by going through every field of a template."""
+    broken = [rule for one in TEMPLATE_MISTAKES.values() for rule in one.rules]
+    assert sorted(broken) == sorted(BREAKABLE_BY_TEMPLATES)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_by_all_three_ways_in_the_same_words(
+    mistake: FileMistake, pack: object, tmp_path: Path
+) -> None:
+    spec, fleet = spec_of(tmp_path, mistake)
     program = tenant_program(spec)
     stack = Stack(project="tenantry", name=spec.name, backend=tmp_path, secrets_provider="hashivault://state-x")
 
     with pytest.raises(PolicyViolated) as caught:
         EmbeddedEngine().preview(stack, program)
     embedded = {(one.rule, one.message) for one in caught.value.violations}
-    assert rule in {name for name, _ in embedded}
+    assert {name for name, _ in embedded} == set(mistake.rules)
 
     checked = {(one.rule, one.message) for one in fleet.judge(spec).refused}
     assert checked == embedded
