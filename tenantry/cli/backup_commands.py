@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.declaring import declare, follow, objects_of
 from tenantry.cli.live import LiveTenants
 from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, WaitOption, open_fleet
@@ -150,7 +151,7 @@ def restore(
     as_new: Annotated[
         str | None, typer.Option("--as", help="Make a new tenant of this name from it.", show_default=False)
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     wait: WaitOption = True,
     timeout_s: TimeoutOption = 7200,
     cell: CellOption = None,
@@ -182,8 +183,11 @@ def restore(
                 told = f"{as_new}: begun from {goal} of {name}"
             _show(as_new, {"origin": name, "restored": wanted}, told, as_json=as_json)
             return
-        if not yes:
-            typer.confirm(f"Replace all data of {name} by {goal}? What is there is kept for a week.", abort=True)
+        confirm(
+            f"replace all data of tenant {name} by {goal}, and keep what is there for a week",
+            yes=yes,
+            as_json=as_json,
+        )
         asked = f"{wanted}#{_mark()}"
         if objects is not None and body is not None:
             objects.annotate(body, **{RESTORE: asked})

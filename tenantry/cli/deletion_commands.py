@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.declaring import objects_of
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.object_deletion import ask_for_deletion, await_deletion, take_back
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 NameArgument = Annotated[str, typer.Argument(help="A tenant of the cell.", show_default=False)]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 _SHORTEST_S = 1.0
 _ASKED = "asked for; the operator does it"
 
@@ -63,8 +63,8 @@ def delete(
         objects = objects_of(fleet)
         body = objects.get(name) if objects is not None else None
         if objects is not None and body is not None:
-            if not yes and DELETE not in (body["metadata"].get("annotations") or {}):
-                typer.confirm(f"Delete tenant {name}? Its data is erased after the grace period.", abort=True)
+            if DELETE not in (body["metadata"].get("annotations") or {}):
+                confirm(_deed(name, now=now), yes=yes, as_json=as_json)
             ask_for_deletion(fleet, objects, body, now=now)
             standing = await_deletion(objects, name, timeout_s=timeout_s, quiet=as_json) if wait else _ASKED
             _show_object(fleet, name, standing, as_json=as_json)
@@ -74,9 +74,9 @@ def delete(
         if known is None and (buried := fleet.deletions.tombstones(name)) and fleet.registry.get(name) is None:
             _show_end(buried[-1], as_json=as_json)
             return
-        if known is None and not yes:
+        if known is None:
             fleet.record(name)
-            typer.confirm(f"Delete tenant {name}? Its data is erased after the grace period.", abort=True)
+            confirm(_deed(name, now=now), yes=yes, as_json=as_json)
         deletion = deprovisioning.request(name, by=username(), now=now)
         if not wait:
             _show_standing(deletion, "asked for; nothing is done yet", as_json=as_json)
@@ -184,6 +184,11 @@ def _advance(step: Any, *, quiet: bool, timeout_s: int) -> Advanced:
             said = advanced.sentence
         until_s = (advanced.again_at - datetime.now(UTC)).total_seconds()
         pause.wait(max(_SHORTEST_S, min(until_s, left_s)))
+
+
+def _deed(name: str, *, now: bool) -> str:
+    when = "at once" if now else "after the grace period"
+    return f"close tenant {name} and erase all its data {when}"
 
 
 def _folder(cell: Path | None, local: str) -> Path:

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import open_fleet
 from tenantry.cli.reporting import JsonOption, out, print_json, say
@@ -73,14 +74,13 @@ def up(
 def down(
     name: NameOption = "default",
     remove: Annotated[bool, typer.Option("--remove", help="Also delete all its data, tenants included.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Stop the platform. Its data stays unless --remove is given."""
     platform = LocalPlatform(name)
-    if remove and not yes:
-        typer.confirm(f"Delete the local platform {name!r} with every tenant on it?", abort=True)
     if remove:
+        confirm(f"delete the local platform {name} with every tenant on it", yes=yes, as_json=as_json)
         records = cell_home(load_cell(platform.cell_file).metadata.name) if platform.cell_file.exists() else None
         platform.remove()
         if records is not None:

@@ -18,6 +18,7 @@ from tenantry.cli import (
     status_commands,
     tables,
 )
+from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.declaring import declare, objects_of
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns, LiveTenants
@@ -247,7 +248,7 @@ def diff(
 @app.command()
 def destroy(
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     cell: CellOption = None,
     local: LocalOption = "default",
     engine: EngineOption = None,
@@ -261,8 +262,7 @@ def destroy(
             check_test_environment(name, body["spec"].get("environment", "production"))
         else:
             fleet.check_destroyable(name)
-        if not yes:
-            typer.confirm(f"Delete test environment {name} with all its data?", abort=True)
+        confirm(f"remove test environment {name} with all its data", yes=yes, as_json=as_json)
         if objects is not None and body is not None:
             ask_for_deletion(fleet, objects, body, now=True)
             await_deletion(objects, name, timeout_s=_DESTROY_S, quiet=as_json)

@@ -25,6 +25,8 @@ def test_a_backup_is_taken_listed_proven_and_brought_back(user: User) -> None:
     assert user.json("tenant", "prove", NAME, "--backup", kept["id"])["proven"] is True
     assert "SHA-256" in user.types("tenantry", "tenant", "backups", NAME).stdout
 
+    unconfirmed = user.types("tenantry", "tenant", "restore", NAME, "--backup", kept["id"], code=2)
+    assert "--yes" in unconfirmed.stderr
     user.types("tenantry", "tenant", "restore", NAME, "--backup", kept["id"], "--yes")
     told = _condition(user, "Restored")
     assert (told["status"], told["reason"]) == ("True", "Restored")

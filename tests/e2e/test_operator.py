@@ -108,6 +108,8 @@ def test_by_the_command_line(user: User, file: Path) -> None:
     assert user.json("tenant", "status", NAME)["reached"]
     told = user.json("tenant", "events", NAME)["events"]
     assert {"Provisioning", "ModulesReady"} <= {one["reason"] for one in told}
+    unconfirmed = user.json("tenant", "delete", NAME, code=2)
+    assert "--yes" in unconfirmed["errors"][0]["hint"]
     deleted = user.json("tenant", "delete", NAME, "--yes")
     assert "all data kept until" in deleted["deletion"]
     assert conditions(user)["Deleting"] == ("True", "GracePeriod")
