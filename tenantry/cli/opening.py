@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tenantry.cli.reporting import err, say
+from tenantry.engine import EmbeddedEngine
 from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.fleet import Fleet
 from tenantry.fleet.provisioner import ProvisionerToken
@@ -27,7 +28,7 @@ __all__ = [
     "LocalOption",
     "TimeoutOption",
     "WaitOption",
-    "cell_to_check_against",
+    "checking",
     "find_cell",
     "open_fleet",
 ]
@@ -58,12 +59,17 @@ def find_cell(cell_file: Path | None, local: str) -> Cell:
     return load_cell(platform.cell_file)
 
 
-def cell_to_check_against(cell_file: Path | None, local: str) -> Cell:
-    """The cell to work on, or the example cell for a command that only checks files and finds no other."""
+@contextmanager
+def checking(cell_file: Path | None, local: str) -> Iterator[Fleet]:
+    """A fleet that is only asked what files mean, which needs no running cell: on the chosen cell, or on the example
+    cell where there is no other."""
     if cell_file is None and not LocalPlatform(local).cell_file.exists():
         err.print("[dim]no cell named and no local platform here: checked against the example cell[/]")
-        return load_cell(Catalogue.root() / "cells" / "example.yaml")
-    return find_cell(cell_file, local)
+        cell = load_cell(Catalogue.root() / "cells" / "example.yaml")
+    else:
+        cell = find_cell(cell_file, local)
+    with EmbeddedEngine() as engine:
+        yield Fleet(cell=cell, engine=engine, catalogue=Catalogue.load())
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from tenantry.cli.opening import CellOption, LocalOption, cell_to_check_against
+from tenantry.cli.loading import load_files
+from tenantry.cli.opening import CellOption, LocalOption, checking
 from tenantry.cli.reporting import JsonOption, err, out, print_json
-from tenantry.cli.tenant_commands import load_files
 from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet
 from tenantry.tenancy.catalogue import Catalogue
@@ -51,14 +51,13 @@ def check(
     cells = [load_cell(path) for path in files if _is_cell(path)]
     tenants = [path for path in files if not _is_cell(path)]
     judged: dict[str, list[tuple[str, Judgement]]] = {"tenant": [], "cell": []}
-    with EmbeddedEngine() as engine:
-        catalogue = Catalogue.load()
-        if tenants:
-            found = load_files(tenants)
-            fleet = Fleet(cell=cell_to_check_against(cell, local), engine=engine, catalogue=catalogue)
+    if tenants:
+        found = load_files(tenants, cell, local)
+        with checking(cell, local) as fleet:
             judged["tenant"] = [(spec.name, fleet.judge(spec)) for spec in fleet.specs.resolve_all(found)]
+    with EmbeddedEngine() as engine:
         for one in cells:
-            fleet = Fleet(cell=one, engine=engine, catalogue=catalogue)
+            fleet = Fleet(cell=one, engine=engine, catalogue=Catalogue.load())
             judged["cell"].append((one.metadata.name, fleet.judge_cell()))
     if as_json:
         print_json(

@@ -22,13 +22,14 @@ from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.declaring import declare, objects_of
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns, LiveTenants
+from tenantry.cli.loading import load_files
 from tenantry.cli.object_deletion import ask_for_deletion, await_deletion
 from tenantry.cli.opening import (
     CellOption,
     LocalOption,
     TimeoutOption,
     WaitOption,
-    cell_to_check_against,
+    checking,
     open_fleet,
 )
 from tenantry.cli.origins import begin
@@ -40,19 +41,16 @@ from tenantry.cli.reporting import (
     report_error,
     say,
 )
-from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet, check_test_environment, manifests
 from tenantry.fleet.shown import told_conditions
-from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.errors import InvalidInput, TenantryError, raise_together
-from tenantry.tenancy.manifest import TenantFile, load_tenant
+from tenantry.tenancy.manifest import TenantFile
 
 if TYPE_CHECKING:
     from tenantry.fleet.tenant_objects import TenantObjects
 
 _DESTROY_S = 900.0
 
-__all__ = ["FilesArgument", "app", "load_files"]
+__all__ = ["app"]
 
 app = typer.Typer(help="Validate, preview, apply and inspect tenants.", no_args_is_help=True)
 
@@ -66,10 +64,9 @@ def validate(
     files: FilesArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
 ) -> None:
     """Check tenant files against the plans, the catalogue and the cell. Needs no running cell."""
-    found = load_files(files)
-    chosen = cell_to_check_against(cell, local)
-    with EmbeddedEngine() as engine:
-        specs = Fleet(cell=chosen, engine=engine, catalogue=Catalogue.load()).specs.resolve_all(found)
+    found = load_files(files, cell, local)
+    with checking(cell, local) as fleet:
+        specs = fleet.specs.resolve_all(found)
     if as_json:
         print_json({"valid": [{"tenant": spec.name, "plan": spec.plan, "hosts": spec.hosts} for spec in specs]})
         return
@@ -86,7 +83,7 @@ def preview(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `up` would change, and what each change does to the running tenant."""
-    found = load_files(files)
+    found = load_files(files, cell, local)
     with open_fleet(cell, local, engine=engine) as fleet:
         specs = fleet.specs.resolve_all(found)
         with LiveRuns(quiet=True):
@@ -124,7 +121,7 @@ def up(
     In a cell with an operator it writes the Tenant objects and waits until the operator has done the work; in a cell
     without one it runs the stacks itself.
     """
-    found = load_files(files)
+    found = load_files(files, cell, local)
     with open_fleet(cell, local, tenants=min(parallel, len(found)), engine=engine) as fleet:
         specs = fleet.specs.resolve_all(found)
         objects = objects_of(fleet)
@@ -217,7 +214,7 @@ def render(
     as_json: JsonOption = False,
 ) -> None:
     """Write a tenant's Kubernetes manifests as a tree of files, the same bytes for the same input."""
-    found = load_files([file])
+    found = load_files([file], cell, local)
     with open_fleet(cell, local) as fleet:
         spec = fleet.specs.resolve_all(found)[0]
         written = manifests.write_tree(fleet.manifests(spec), output)
@@ -232,7 +229,7 @@ def diff(
     file: FileArgument, cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False
 ) -> None:
     """Show, line by line, how the manifests would differ from those last applied. Exit code 0 either way."""
-    found = load_files([file])
+    found = load_files([file], cell, local)
     with open_fleet(cell, local) as fleet:
         spec = fleet.specs.resolve_all(found)[0]
         differences = manifests.differences(fleet.applied_manifests(spec), fleet.manifests(spec))
@@ -286,27 +283,3 @@ edit_commands.register(app)
 status_commands.register(app)
 release_commands.register(app)
 drift_commands.register(app)
-
-
-def load_files(paths: Sequence[Path]) -> list[TenantFile]:
-    """Read every file, folders expanded, and report the problems of all of them together."""
-    files: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
-        if not inside:
-            raise InvalidInput(
-                "the folder holds no tenant file", source=str(path), hint="tenant files end in .yaml or .yml"
-            )
-        files.extend(inside)
-    found: list[TenantFile] = []
-    failures: list[TenantryError] = []
-    for path in files:
-        try:
-            found.append(load_tenant(path))
-        except TenantryError as error:
-            failures.append(error)
-    raise_together(failures, "several tenant files cannot be accepted")
-    return found

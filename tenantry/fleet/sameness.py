@@ -6,11 +6,13 @@ The API server refuses such edits by the rules of the CRD; a file that goes roun
 from __future__ import annotations
 
 from tenantry.fleet.registry import Record
+from tenantry.tenancy.drafting import Draft
+from tenantry.tenancy.errors import Problem
 from tenantry.tenancy.findings import Findings
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["check_same_tenant"]
+__all__ = ["check_same_tenant", "moved"]
 
 _MOVE = "back up and restore into a new tenant"
 
@@ -20,6 +22,25 @@ def check_same_tenant(file: TenantFile, spec: TenantSpec, record: Record) -> Non
     if file.text == record.manifest:
         return
     findings = Findings(file.document)
+    _find_moved(file, record, findings)
+    tier = spec.database.tier.value
+    if record.database_tier is not None and tier != record.database_tier:
+        findings.add(
+            ("spec", "database", "tier"),
+            f"the data lies on tier {record.database_tier}; this would begin anew on tier {tier}",
+            hint=f"write database: {{tier: {record.database_tier}}}, or {_MOVE}",
+        )
+    findings.raise_any(f"tenant {spec.name} cannot be changed like this")
+
+
+def moved(file: TenantFile, record: Record) -> tuple[Problem, ...]:
+    """The same as far as the file alone tells, beside what else is wrong with it."""
+    findings = Findings(file.document, Draft(faults=file.draft.faults))
+    _find_moved(file, record, findings)
+    return findings.problems
+
+
+def _find_moved(file: TenantFile, record: Record, findings: Findings) -> None:
     before, after = parse_tenant(record.manifest, source=record.source).tenant.spec, file.tenant.spec
     for path, old, new, hint in (
         (("spec", "workload"), before.workload, after.workload, "make a new tenant"),
@@ -33,17 +54,9 @@ def check_same_tenant(file: TenantFile, spec: TenantSpec, record: Record) -> Non
     ):
         if old != new:
             findings.add(path, f"cannot change from {old} to {new}", hint=hint)
-    tier = spec.database.tier.value
-    if record.database_tier is not None and tier != record.database_tier:
-        findings.add(
-            ("spec", "database", "tier"),
-            f"the data lies on tier {record.database_tier}; this would begin anew on tier {tier}",
-            hint=f"write database: {{tier: {record.database_tier}}}, or {_MOVE}",
-        )
     if after.origin is not None and before.origin is None:
         findings.add(
             ("spec", "origin"),
             "a tenant that is there cannot begin from a backup",
-            hint=f"bring one back into it with `tenantry tenant restore {spec.name}`, or make a new tenant",
+            hint=f"bring one back into it with `tenantry tenant restore {record.name}`, or make a new tenant",
         )
-    findings.raise_any(f"tenant {spec.name} cannot be changed like this")

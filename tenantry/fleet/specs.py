@@ -13,11 +13,12 @@ from pathlib import Path
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.operations import ORIGIN, Operations
 from tenantry.fleet.registry import Record, Registry
-from tenantry.fleet.sameness import check_same_tenant
+from tenantry.fleet.sameness import check_same_tenant, moved
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.deletion import INCARNATION
-from tenantry.tenancy.errors import Conflict, InvalidInput, Problem, raise_together
+from tenantry.tenancy.document import in_order
+from tenantry.tenancy.errors import Conflict, InvalidInput, Problem, TenantryError, raise_together
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.naming import incarnation_of
 from tenantry.tenancy.resolving import resolve, wish
@@ -43,30 +44,37 @@ class Specs:
     def resolve_all(self, files: Sequence[TenantFile], *, managed_by: str = "cli") -> tuple[TenantSpec, ...]:
         """Check the files together and decide every name and size. Nothing is written.
 
-        A tenant that exists keeps its incarnation, release and template version. Raises one InvalidInput with
-        every problem of every file.
+        A tenant that exists keeps its incarnation, release and template version. Raises every problem of every file:
+        one InvalidInput or Conflict, or a group of them.
         """
         taken = dict(self._registry.taken_hosts())
         seen: dict[str, str] = {}
         specs: list[TenantSpec] = []
-        failures: list[InvalidInput] = []
+        failures: list[TenantryError] = []
         for file in files:
             name = file.tenant.metadata.name
+            if name in seen:
+                twice = InvalidInput(
+                    f"tenant {name} is declared twice",
+                    source=file.source,
+                    problems=(Problem(path="metadata.name", message=f"also declared in {seen[name]}"),),
+                    hint="keep one of the two files, or rename a tenant",
+                )
+                failures.append(twice)
+            seen.setdefault(name, file.source)
             try:
-                if name in seen:
-                    raise InvalidInput(
-                        f"tenant {name} is declared twice",
-                        source=file.source,
-                        problems=(Problem(path="metadata.name", message=f"also declared in {seen[name]}"),),
-                        hint="keep one of the two files, or rename a tenant",
-                    )
-                seen[name] = file.source
-                spec = self._resolve(file, taken=taken, managed_by=managed_by)
+                self._deletions.refuse(name)
+            except Conflict as error:
+                failures.append(error)
+            hosts = file.tenant.spec.hosts
+            try:
+                spec = self._decide(file, taken=taken, managed_by=managed_by)
             except InvalidInput as error:
                 failures.append(error)
-                continue
-            taken.update(dict.fromkeys(spec.hosts, name))
-            specs.append(spec)
+            else:
+                hosts = spec.hosts
+                specs.append(spec)
+            taken.update(dict.fromkeys(hosts, name))
         raise_together(failures, "several tenant files cannot be accepted")
         return tuple(specs)
 
@@ -133,6 +141,17 @@ class Specs:
         closed: bool = False,
     ) -> TenantSpec:
         self._deletions.refuse(file.tenant.metadata.name)
+        return self._decide(file, taken=taken, managed_by=managed_by, uid=uid, closed=closed)
+
+    def _decide(
+        self,
+        file: TenantFile,
+        *,
+        taken: dict[str, str],
+        managed_by: str,
+        uid: str | None = None,
+        closed: bool = False,
+    ) -> TenantSpec:
         record = self._registry.get(file.tenant.metadata.name)
         # Nothing may run on a schema that another tenant's backup is still to be brought into.
         closed = closed or self._awaits_origin(file, record)
@@ -148,21 +167,29 @@ class Specs:
                 taken_hosts=others,
                 closed=closed,
             )
-        spec = resolve(
-            file,
-            catalogue=self._catalogue,
-            cell=self._cell,
-            incarnation=record.incarnation,
-            managed_by=record.managed_by,
-            # A living tenant may be past its own date: then it has expired, which is no error of its file.
-            today=record.created_at.date() if uid is not None else datetime.now(UTC).date(),
-            taken_hosts=others,
-            pinned_release=record.release,
-            pinned_template_version=record.template_version,
-            installed=record.installed,
-            volumes=record.volumes,
-            closed=closed,
-        )
+        try:
+            spec = resolve(
+                file,
+                catalogue=self._catalogue,
+                cell=self._cell,
+                incarnation=record.incarnation,
+                managed_by=record.managed_by,
+                # A living tenant may be past its own date: then it has expired, which is no error of its file.
+                today=record.created_at.date() if uid is not None else datetime.now(UTC).date(),
+                taken_hosts=others,
+                pinned_release=record.release,
+                pinned_template_version=record.template_version,
+                installed=record.installed,
+                volumes=record.volumes,
+                closed=closed,
+            )
+        except InvalidInput as error:
+            raise InvalidInput(
+                error.message,
+                source=error.source,
+                problems=in_order([*error.problems, *moved(file, record)]),
+                hint=error.hint,
+            ) from None
         check_same_tenant(file, spec, record)
         return spec
 

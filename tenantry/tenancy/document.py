@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,7 +24,19 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tenantry.tenancy.errors import InvalidInput, Problem
 
-__all__ = ["MAX_BYTES", "Document", "FieldPath", "did_you_mean", "parse", "read", "validate"]
+__all__ = [
+    "MAX_BYTES",
+    "Document",
+    "FieldPath",
+    "did_you_mean",
+    "in_order",
+    "parse",
+    "path_of",
+    "problem_of",
+    "read",
+    "require_mapping",
+    "validate",
+]
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 40
@@ -35,16 +47,29 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A parsed document. keys, values: 1-based (line, column) of each field's name and of its value."""
+    """A parsed document. keys, values: 1-based (line, column) of each field's name and of its value.
+
+    kept: of a list from which elements at fault were left out, where those that stayed stand in the text.
+    """
 
     source: str
     text: str
     content: Any
     keys: Mapping[FieldPath, tuple[int, int]] = field(default_factory=dict)
     values: Mapping[FieldPath, tuple[int, int]] = field(default_factory=dict)
+    kept: Mapping[FieldPath, tuple[int, ...]] = field(default_factory=dict)
+
+    def written(self, path: FieldPath) -> FieldPath:
+        """Where the text has a field of what was kept."""
+        found: FieldPath = ()
+        for part in path:
+            place = self.kept.get(found)
+            found = (*found, place[part] if place is not None and isinstance(part, int) else part)
+        return found
 
     def problem(self, path: FieldPath, message: str, *, hint: str | None = None, at_key: bool = False) -> Problem:
         """A finding at a field, placed on the nearest field above it that the file really has."""
+        path = self.written(path)
         first, second = (self.keys, self.values) if at_key else (self.values, self.keys)
         place = path
         while place and place not in first and place not in second:
@@ -215,23 +240,38 @@ def _place(node: Node) -> tuple[int, int]:
 
 def validate(document: Document, model: type[Model], *, noun: str) -> Model:
     """The document as `model`. noun: what the file is, for the message. Raises InvalidInput with every problem."""
+    require_mapping(document, noun=noun)
+    try:
+        return model.model_validate(document.content)
+    except ValidationError as error:
+        problems = [problem_of(document, model, one) for one in error.errors(include_url=False)]
+    raise InvalidInput(f"{noun} cannot be accepted", source=document.source, problems=in_order(problems))
+
+
+def require_mapping(document: Document, *, noun: str) -> None:
+    """Raises InvalidInput for a text, a number or a list."""
     if not isinstance(document.content, dict):
         raise InvalidInput(
             f"this is not {noun}: a mapping is expected",
             source=document.source,
             hint="begin with apiVersion: tenantry.dev/v1alpha1",
         )
-    try:
-        return model.model_validate(document.content)
-    except ValidationError as error:
-        problems = [_problem(document, model, one) for one in error.errors(include_url=False)]
-    problems.sort(key=lambda one: (one.line or 0, one.column or 0))
-    raise InvalidInput(f"{noun} cannot be accepted", source=document.source, problems=tuple(problems))
 
 
-def _problem(document: Document, model: type[BaseModel], error: Any) -> Problem:
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """As the file has them."""
+    return tuple(sorted(problems, key=lambda one: (one.line or 0, one.column or 0, one.path)))
+
+
+def path_of(error: Any) -> FieldPath:
+    """The field that one of Pydantic's errors is about."""
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def problem_of(document: Document, model: type[BaseModel], error: Any) -> Problem:
+    """One of Pydantic's errors, in our words and at its line."""
     kind = str(error["type"])
-    path = tuple(part for part in error["loc"] if part != "[key]")
+    path = path_of(error)
     context = error.get("ctx", {})
     if kind == "extra_forbidden":
         hint = did_you_mean(path[-1], _fields_at(model, path[:-1]), what="known fields")

@@ -144,8 +144,9 @@ class RunFailed(TenantryError):
     code = "RunFailed"
 
 
-def raise_together(failures: Sequence[TenantryError], message: str) -> None:
-    """Raise what was found: nothing for none, the error itself for one, a group that says `message` for more."""
+def raise_together(failures: Sequence[Exception], message: str) -> None:
+    """Raise what was found: nothing for none, the error itself for one, a group that says `message` for more. An error
+    is ours, or a group of ours."""
     if len(failures) == 1:
         raise failures[0]
     if failures:

@@ -43,6 +43,7 @@ from tenantry.tenancy.rules import (
     check_integrations,
     check_life,
     check_limits,
+    check_modules,
     check_placement,
     check_scaling,
 )
@@ -98,12 +99,14 @@ def resolve(
     installed: what a living tenant's stack was last made of; it counts even where the file names another release,
     which a release action brings.
     closed: whatever the tenant says, nothing of its workload stands (it has expired).
-    Raises InvalidInput with every problem, at its line when `file` is a TenantFile.
+    Raises InvalidInput with every problem, at its line when `file` is a TenantFile; always for a draft.
     """
-    tenant, document = (file.tenant, file.document) if isinstance(file, TenantFile) else (file, None)
+    if isinstance(file, TenantFile):
+        tenant, findings = file.tenant, Findings(file.document, file.draft)
+    else:
+        tenant, findings = file, Findings(None)
     wanted = tenant.spec
-    findings = Findings(document)
-    summary = f"tenant {tenant.metadata.name} cannot be accepted"
+    summary = f"{'the tenant' if findings.unknown('metadata') else f'tenant {tenant.metadata.name}'} cannot be accepted"
 
     plan = catalogue.plans.get(wanted.plan)
     if plan is None:
@@ -121,10 +124,16 @@ def resolve(
     hosts = wanted.hosts or (f"{tenant.metadata.name}.{cell.spec.domain}",)
     check_hosts(tenant, cell, taken_hosts or {}, findings)
     check_integrations(tenant, cell, findings)
-    check_life(tenant, environment, today, findings)
+    if not findings.unknown("spec", "environment"):
+        check_life(tenant, environment, today, findings)
     if plan is not None:
         check_limits(tenant, plan, findings)
-    if plan is None or entry is None or release is None:
+    chosen = ("environment", "workload", "release", "templateVersion")
+    known = not any(findings.unknown("spec", name) for name in chosen)
+    if known and entry is not None:
+        check_modules(tenant, entry.workload, findings)
+        check_scaling(tenant, entry.workload, cell, findings)
+    if not known or plan is None or entry is None or release is None:
         findings.raise_any(summary)
     assert plan is not None
     assert entry is not None
@@ -151,7 +160,6 @@ def resolve(
         values=values,
         findings=findings,
     )
-    check_scaling(tenant, entry.workload, cell, findings)
     storage = _storage(entry, plan, environment, modules, volumes)
     quota = quota_of(
         modules,
@@ -160,7 +168,8 @@ def resolve(
         cache=cache,
         backup=wanted.backup.enabled,
     )
-    if len(findings) == earlier:  # a module beyond its own bounds would only be blamed a second time
+    # A module beyond its own bounds would only be blamed a second time; what one at fault would take is not known.
+    if len(findings) == earlier and not findings.unknown("spec", "modules"):
         bought = quota_of(
             modules,
             _storage(entry, plan, environment, modules, {}),

@@ -24,6 +24,7 @@ __all__ = [
     "check_integrations",
     "check_life",
     "check_limits",
+    "check_modules",
     "check_placement",
     "check_scaling",
 ]
@@ -59,7 +60,7 @@ def check_hosts(tenant: Tenant, cell: Cell, taken: Mapping[str, str], findings: 
     """No host twice, none of another tenant, none inside the cluster, below the cell's domain only its own."""
     name = tenant.metadata.name
     own = f"{name}.{cell.spec.domain}"
-    if not tenant.spec.hosts and taken.get(own, name) != name:
+    if not tenant.spec.hosts and not findings.unknown("spec", "hosts") and taken.get(own, name) != name:
         findings.add(
             ("metadata", "name"), f"host {own} belongs to tenant {taken[own]}", hint="declare hosts of your own"
         )
@@ -198,6 +199,19 @@ def _blamed(tenant: Tenant, modules: Sequence[ModuleSpec], what: str) -> tuple[s
     preferred = {"CPU": ("cpu", "replicas"), "memory": ("memory", "replicas")}.get(what, ("replicas",))
     field = next((name for name in preferred if given[name] is not None), None)
     return ("spec", "modules", worst.name, *((field,) if field else ()))
+
+
+def check_modules(tenant: Tenant, workload: Workload, findings: Findings) -> None:
+    """Every override is of a module that the workload has."""
+    known = [one.name for one in workload.spec.modules]
+    for name in tenant.spec.modules:
+        if name not in known:
+            findings.add(
+                ("spec", "modules", name),
+                f"workload {workload.name} has no module {name}",
+                hint=did_you_mean(name, known, what="modules"),
+                at_key=True,
+            )
 
 
 def check_scaling(tenant: Tenant, workload: Workload, cell: Cell, findings: Findings) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tenantry.tenancy.document import did_you_mean
 from tenantry.tenancy.findings import Findings
 from tenantry.tenancy.model import ModuleOverride, Tenant
 from tenantry.tenancy.placeholders import fill
@@ -42,15 +41,6 @@ def module_specs(
 ) -> tuple[ModuleSpec, ...]:
     """The modules that are switched on. tier: of its database. values: for placeholders. What breaks a bound goes to
     `findings`."""
-    known = {one.name: one for one in workload.spec.modules}
-    for name in tenant.spec.modules:
-        if name not in known:
-            findings.add(
-                ("spec", "modules", name),
-                f"workload {workload.name} has no module {name}",
-                hint=did_you_mean(name, list(known), what="modules"),
-                at_key=True,
-            )
     specs = []
     for module in workload.spec.modules:
         override = tenant.spec.modules.get(module.name, _UNTOUCHED)
