@@ -5,8 +5,9 @@ An engine is handed the program; it knows none. Events stream to a callback whil
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -168,6 +169,17 @@ class RunResult:
     def resources(self) -> int:
         """How many the stack has after it."""
         return sum(count for op, count in self.counts.items() if op is not Op.DELETE)
+
+    def then(self, later: RunResult) -> RunResult:
+        """Two runs of one stack in a row as one: each resource that any of them changed counts once, as it ended."""
+        changes = {one.urn: one for one in self.changes}
+        for one in later.changes:
+            before = changes.get(one.urn)
+            new = before is not None and before.op in (Op.CREATE, Op.REPLACE) and one.op is Op.UPDATE
+            changes[one.urn] = replace(one, op=before.op) if before is not None and new else one
+        counts = Counter(one.op for one in changes.values())
+        counts[Op.SAME] = later.resources - sum(count for op, count in counts.items() if op is not Op.DELETE)
+        return replace(later, changes=tuple(changes.values()), counts=counts, seconds=self.seconds + later.seconds)
 
 
 class Engine(Protocol):

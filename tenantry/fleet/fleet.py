@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from tenantry.engine import EmbeddedEngine
-from tenantry.engine.interface import Engine, Event, OnEvent, Op, Preview, Program, RunResult, Stack
+from tenantry.engine.interface import Engine, Event, OnEvent, Preview, Program, RunResult, Stack
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.drifted import findings_of
 from tenantry.fleet.home import cell_home
@@ -143,15 +144,7 @@ class Fleet:
         *before, last = stages(spec, record.room)
         earlier = [self.engine.up(stack, tenant_program(one), on_event=on_event) for one in before]
         result = self.engine.up(stack, tenant_program(last), if_changed=if_changed, on_event=on_event)
-        if not earlier:
-            return result
-        runs = (*earlier, result)
-        return replace(
-            result,
-            changes=tuple(change for one in runs for change in one.changes),
-            counts={op: sum(one.counts.get(op, 0) for one in runs) for op in Op},
-            seconds=sum(one.seconds for one in runs),
-        )
+        return reduce(RunResult.then, (*earlier, result))
 
     # -- releases -----------------------------------------------------------------------------------------
 
