@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kubernetes import client, watch
@@ -60,7 +61,7 @@ class Arrivals:
     def __init__(self, cluster: Cluster) -> None:
         self._objects = TenantObjects(cluster)
         self._api = client.CustomObjectsApi(client.ApiClient(cluster.configuration))
-        self._watch = watch.Watch()
+        self._watch = watch.Watch()  # type: ignore[no-untyped-call]
         self._closed = False
         self._changed = threading.Condition()
         self._ready: dict[str, float] = {}
@@ -71,7 +72,7 @@ class Arrivals:
 
     def close(self) -> None:
         self._closed = True
-        self._watch.stop()
+        self._watch.stop()  # type: ignore[no-untyped-call]
 
     def write(self, name: str) -> Mapping[str, Any]:
         """The object as it was written."""
@@ -81,9 +82,12 @@ class Arrivals:
         """Until all are ready. Raises TimeoutError when none has become ready for long."""
         with self._changed:
             while missing := [one for one in names if one not in self._ready]:
-                count = len(self._ready)
-                if not self._changed.wait_for(lambda before=count: len(self._ready) > before, _LIMIT_S):
+                more = partial(self._more_than, len(self._ready))
+                if not self._changed.wait_for(more, _LIMIT_S):
                     raise TimeoutError(f"not ready: {', '.join(f'{one} ({self._doing.get(one)})' for one in missing)}")
+
+    def _more_than(self, count: int) -> bool:
+        return len(self._ready) > count
 
     def fill(self, names: Sequence[str], *, seconds: float) -> int:
         """Write them, some at once, for so long at most, and wait until all that were written are ready: how many."""
@@ -112,7 +116,10 @@ class Arrivals:
     def _serve(self) -> None:
         while not self._closed:
             try:
-                for event in self._watch.stream(self._api.list_cluster_custom_object, GROUP, VERSION, PLURAL):
+                events = self._watch.stream(  # type: ignore[no-untyped-call]
+                    self._api.list_cluster_custom_object, GROUP, VERSION, PLURAL
+                )
+                for event in events:
                     self._seen(event["object"])
             except (ApiException, HTTPError) as error:
                 # Too old a version to go on from: from the list again.

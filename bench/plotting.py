@@ -15,7 +15,13 @@ from matplotlib.figure import Figure
 __all__ = ["plot"]
 
 # The same figures give the same file, and text stays text.
-_STYLE = {"svg.hashsalt": "tenantry", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "tenantry",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
 
 
 def plot(sizes: Sequence[Mapping[str, Any]], target: Path) -> None:
