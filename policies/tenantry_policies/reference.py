@@ -11,7 +11,6 @@ from tenantry_policies.rules import RULES
 __all__ = ["BREAKABLE_BY_TEMPLATES", "reference"]
 
 BREAKABLE_BY_TEMPLATES = (
-    "kubernetes-token-in-tenant",
     "floating-image",
     "foreign-image",
     "credential-in-environment",
@@ -19,7 +18,6 @@ BREAKABLE_BY_TEMPLATES = (
     "database-not-encrypted",
     "data-without-backup",
     "backup-kept-too-short",
-    "backup-not-sealed",
     "data-outside-residency",
 )
 """Mandatory and remediating rules that a file in `tenant_templates/` can break, by a field or a file beside it."""

@@ -6,6 +6,7 @@ File: `tenant_templates/workloads/<name>/v<n>/workload.yaml`, with the files tha
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,8 @@ from tenantry.tenancy.quantity import Cpu, Mebibytes
 from tenantry.tenancy.spec import ModuleKind, Reach
 
 __all__ = [
+    "OWN_MODULES",
+    "OWN_VOLUMES",
     "AlertFields",
     "Bounds",
     "ConfigurationFields",
@@ -33,6 +36,15 @@ __all__ = [
     "Workload",
     "WorkloadFields",
 ]
+
+OWN_MODULES = frozenset({"agent", "backup", "cache", "database", "messaging", "monitoring"})
+"""What Tenantry's own parts are called in a tenant's namespace. A module of that name would get their network openings
+and take the place of their objects."""
+
+OWN_VOLUMES = frozenset({"agent", "cell-ca", "database", "openbao-token", "rendered", "scratch", "scripts"})
+"""What Tenantry's own volumes are called, as they are or with a number; the agent's token is in one of them."""
+
+_NUMBER = re.compile(r"-\d+$")
 
 Label = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,28}[a-z0-9])?$")]
 AbsolutePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]+$")]
@@ -284,6 +296,12 @@ class WorkloadFields(Fields):
 
         if all(one.preview for one in self.releases):
             refuse("every release is a preview: one must be the default")
+        for what, found, own in (
+            ("module", [one.name for one in self.modules], OWN_MODULES),
+            ("storage", [_NUMBER.sub("", one.name) for one in self.storage], OWN_VOLUMES),
+        ):
+            if taken := sorted(set(found) & own):
+                refuse(f"no {what} can be called {' or '.join(taken)}: a part of Tenantry's own is; rename it")
         volumes = {one.name for one in self.storage}
         for module in self.modules:
             unknown = set(module.mounts) - volumes

@@ -50,22 +50,6 @@ TEMPLATE_MISTAKES = {
         "DB_DRIVER: maria",
         "TENANTRY_BACKUP_STORE_URL: https://copies.s3.us-east-1.amazonaws.com",
     ),
-    "a backup of the workload's own": _workload(
-        "backup-not-sealed",
-        "- name: housekeeping\n",
-        '- name: backup\n      environment: {TENANTRY_BACKUP_KEEP_DAILY: "7"}\n',
-    ),
-    "a volume that is the agent's token": _workload(
-        "kubernetes-token-in-tenant",
-        "  modules:\n    - name: migrate\n",
-        "  storage:\n"
-        "    - name: openbao-token\n"
-        "      mountPath: /token\n"
-        "      sizes: {small: 1Gi, medium: 1Gi, large: 1Gi}\n"
-        "      shared: true\n"
-        "      backup: false\n"
-        "  modules:\n    - name: migrate\n      mounts: [openbao-token]\n",
-    ),
     "settings of a database server that seals nothing": FileMistake(
         ("database-not-encrypted",),
         {

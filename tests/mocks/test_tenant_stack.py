@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tenantry.engine.desired import Desired, DesiredResource
 from tenantry.tenancy.spec import Environment, TenantSpec
+from tenantry.tenancy.workload import OWN_MODULES, OWN_VOLUMES
 
 Run = Callable[[TenantSpec], Desired]
 HOLDING_DATA = {"PersistentVolumeClaim", "StatefulSet", "Schema", "TransitKey", "OwnServer"}
@@ -249,3 +251,18 @@ def test_what_a_pod_mounts_is_made_before_the_pod(spec: TenantSpec, registered: 
         ((_, pod),) = pods(replace(desired, resources=(owner,)))
         mounted = {volume["configMap"]["name"] for volume in pod["spec"].get("volumes", ()) if "configMap" in volume}
         assert mounted <= made, owner.urn
+
+
+def test_no_module_and_no_storage_can_be_called_as_a_part_of_tenantrys_own(spec: TenantSpec, registered: Run) -> None:
+    desired = registered(spec)
+    components = {
+        one["metadata"]["labels"].get("app.kubernetes.io/component", "agent") for one in manifests(desired)
+    } | {container["name"] for _, pod in pods(desired) for container in containers(pod)}
+    assert components - {one.name for one in spec.workload.modules} <= OWN_MODULES
+
+    modules = {f"{kind} {one.name}" for one in spec.workload.modules for kind in ("Deployment", "Job", "CronJob")}
+    volumes = {one["name"] for owner, pod in pods(desired) if owner in modules for one in pod["spec"]["volumes"]}
+    claims = {one["metadata"]["name"] for one in manifests(desired) if one["kind"] == "PersistentVolumeClaim"}
+    own = (volumes | claims) - {one.name for one in spec.workload.storage}
+    assert {"openbao-token", "scratch-0"} <= own
+    assert {re.sub(r"-\d+$", "", one) for one in own} <= OWN_VOLUMES

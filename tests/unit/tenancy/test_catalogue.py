@@ -66,6 +66,20 @@ def copied(tmp_path: Path) -> Path:
             "tasks and no command",
             id="a worker with schedules",
         ),
+        pytest.param(
+            "workloads/shlink/v1/workload.yaml",
+            ("name: housekeeping", "name: backup"),
+            "spec",
+            "no module can be called backup",
+            id="a module called as a part of Tenantry's own",
+        ),
+        pytest.param(
+            "workloads/mautic/v1/workload.yaml",
+            ("    - name: files\n      mountPath", "    - name: scratch-0\n      mountPath"),
+            "spec",
+            "no storage can be called scratch",
+            id="storage called as a volume of Tenantry's own",
+        ),
     ],
 )
 def test_a_broken_template_is_refused_at_its_field(
