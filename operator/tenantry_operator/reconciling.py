@@ -38,7 +38,8 @@ _RESYNC_S = 300.0
 _NOT_READY_S = 10.0
 _TOLD_EVERY_S = 2.0
 _UNHURRIED_S = {Verb.RESTORE: 24 * 3600.0, Verb.BACKUP: 6 * 3600.0}
-"""What moves all of a tenant's data takes as long as there is data, and would begin anew if it were cut off."""
+"""What moves all of a tenant's data takes as long as there is data, and would begin anew if it were cut off. It has
+slots of its own, so that nobody else's turn waits for it."""
 _random = SystemRandom()
 
 
@@ -144,6 +145,10 @@ class Reconciler:
         if decision.verb is None:
             self._render(context, found, worst(troubles), working=None)
             return self._rest(decision, troubles, made=made, modules=modules, now=now)
+        if decision.verb in _UNHURRIED_S and self.queue is not None and not self.queue.lengthen(name):
+            waits = f"{decision.why}; waits until another backup or restore of the cell has ended"
+            self._render(context, found, worst(troubles), working=(Reason.WORKING, waits))
+            return waits, timedelta(seconds=_RESYNC_S)
         action = next(one for one, claim in claims if claim.verb is decision.verb and claim.at <= now)
         return self._act(name, action, decision, context, found, worst(troubles))
 

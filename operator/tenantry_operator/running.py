@@ -54,9 +54,9 @@ _END_S = 45.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """slots: tenants worked on at the same time. deadline_s: of one attempt. sample_s: between two readings of what
-    waits for a tenant that has work. drift_s: between two looks at the cell for drift, 0 for none. namespace: of the
-    Lease."""
+    """slots: tenants worked on at the same time, besides half as many backups and restores. deadline_s: of one attempt.
+    sample_s: between two readings of what waits for a tenant that has work. drift_s: between two looks at the cell for
+    drift, 0 for none. namespace: of the Lease."""
 
     host: str = "127.0.0.1"
     port: int = 8470
@@ -123,7 +123,8 @@ def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validit
     rollouts = Rollouts(
         fleet, kubernetes, tenants, fenced=lambda: lease.held, enqueue=lambda name: queue.add(name, after_s=0.0)
     )
-    queue = Queue(reconciler.look, slots=settings.slots, sick_slots=max(1, settings.slots // 2))
+    half = max(1, settings.slots // 2)
+    queue = Queue(reconciler.look, slots=settings.slots, sick_slots=half, long_slots=half)
     reconciler.queue = queue
     drift = DriftWatch(
         Survey(fleet, kubernetes),

@@ -27,7 +27,15 @@ def run(
     local: LocalOption = "default",
     host: Annotated[str, typer.Option("--host", help="Address for health and metrics.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for health and metrics.")] = 8470,
-    slots: Annotated[int, typer.Option("--slots", min=1, max=256, help="Tenants worked on at the same time.")] = 8,
+    slots: Annotated[
+        int,
+        typer.Option(
+            "--slots",
+            min=1,
+            max=256,
+            help="Tenants worked on at the same time; half as many backups and restores more.",
+        ),
+    ] = 8,
     deadline_s: Annotated[
         int, typer.Option("--deadline", min=10, help="Seconds after which an attempt is stopped and made again.")
     ] = 900,

@@ -194,7 +194,7 @@ class _AtWork:
             fenced=lambda: True,
             deadline_s=300.0,
         )
-        self._queue = Queue(self._reconciler.look, slots=4, sick_slots=2)
+        self._queue = Queue(self._reconciler.look, slots=4, sick_slots=2, long_slots=2)
         self._reconciler.queue = self._queue
         self._kubernetes = kubernetes
         self._stop = threading.Event()
