@@ -31,6 +31,7 @@ from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.drift import Finding
 from tenantry.tenancy.errors import (
+    Conflict,
     DependencyUnavailable,
     InvalidInput,
     Locked,
@@ -254,10 +255,19 @@ class Fleet:
 
     def mend(self, name: str, *, on_event: OnEvent | None = None) -> tuple[Finding, ...]:
         """Put back what was changed behind the tenant's back, as its last run left it; what was put back. What is lost
-        with its data, and what others made, stays as it is."""
-        record = self.record(name)
-        stack = tenant_stack(name, record.incarnation, self.backend)
-        return findings_of(self.engine.mend(stack, on_event=on_event).changes)
+        with its data, and what others made, stays as it is. Raises Conflict while something else changes the tenant on
+        purpose, Locked while it is held."""
+        with self.releases.exclusive(name):
+            record = self.record(name)
+            changing = self.operations(record.namespace).changing()
+            if changing is not None:
+                raise Conflict(
+                    f"a {changing} of {name} is under way, which putting back would disturb",
+                    where=name,
+                    hint="let it end first",
+                )
+            stack = tenant_stack(name, record.incarnation, self.backend)
+            return findings_of(self.engine.mend(stack, on_event=on_event).changes)
 
     def up(
         self,

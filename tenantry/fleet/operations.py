@@ -24,6 +24,7 @@ __all__ = ["ORIGIN", "Operations", "exclusive", "under_way"]
 
 ORIGIN = "origin"
 """Kind of the journal of a tenant that begins from another's backup."""
+_CHANGING = ("deprovision", ORIGIN, "release", "restore")
 _KIND = re.compile(r"[a-z][a-z-]{0,30}")
 _Journal = TypeVar("_Journal", bound=BaseModel)
 
@@ -48,6 +49,11 @@ class Operations:
 
     def __init__(self, folder: Path, namespace: str) -> None:
         self._folder = folder / "operations" / namespace
+
+    def changing(self) -> str | None:
+        """The kind of what changes the tenant on purpose at present, so that it is otherwise than recorded; None when
+        nothing does. Raises StateCorrupt."""
+        return next((kind for kind in _CHANGING if under_way(self.get(kind))), None)
 
     def get(self, kind: str) -> dict[str, Any] | None:
         """What was last put, None when nothing is under way. Raises StateCorrupt for a file that is not ours."""

@@ -13,14 +13,11 @@ from pydantic import ValidationError
 
 from tenantry.engine.interface import Event
 from tenantry.fleet import Fleet
-from tenantry.fleet.deletions import KIND as DELETION
-from tenantry.fleet.operations import ORIGIN, Operations, under_way
-from tenantry.recovery.restoring import KIND as RESTORE
+from tenantry.fleet.operations import Operations
 from tenantry.tenancy.conditions import Condition
 from tenantry.tenancy.drift import Drift, condition_of, told, wants_mending
 from tenantry.tenancy.errors import StateCorrupt
 from tenantry.tenancy.lifecycle import Claim, Verb
-from tenantry.tenancy.release import KIND as RELEASE
 from tenantry.tenancy.spec import DriftPolicy
 from tenantry_operator.contract import Context, Outcome
 from tenantry_operator.drifting import Suspicions
@@ -30,8 +27,6 @@ from tenantry_operator.tracing import phases
 __all__ = ["KIND", "CheckDrift", "open_cases"]
 
 KIND = "drift"
-_OTHERS = (DELETION, RELEASE, RESTORE, ORIGIN)
-"""Journals of what changes a tenant for a while on purpose."""
 
 
 class CheckDrift:
@@ -45,7 +40,7 @@ class CheckDrift:
         made = context.record is not None and context.record.finished_at is not None
         if not made or context.deleting:
             return None
-        if any(under_way(context.operations.get(kind)) for kind in _OTHERS):
+        if context.operations.changing() is not None:
             return None
         if wants_mending(_known(context), _policy(context)):
             return Claim(verb=self.verb, why="it was changed behind its back", at=context.now)

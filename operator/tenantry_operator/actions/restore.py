@@ -53,6 +53,11 @@ class Restore:
         return None
 
     def act(self, context: Context) -> Outcome:
+        # Putting drift back, which the command line does in every cell (`Fleet.mend`), would start stopped schedules.
+        with context.fleet.releases.exclusive(context.name):
+            return self._restore(context)
+
+    def _restore(self, context: Context) -> Outcome:
         wish = _wish(context)
         try:
             restoring = _restoring(context, wish)

@@ -17,12 +17,13 @@ from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
 from tenantry.tenancy.drift import Drift, Finding, What
-from tenantry.tenancy.errors import Conflict
+from tenantry.tenancy.errors import Conflict, Locked
 from tenantry.tenancy.lifecycle import Expiry, Stage, Verb
 from tenantry.tenancy.recovery import Goal, Restoration
 from tenantry.tenancy.release import Release, Step, Version
 from tenantry.tenancy.spec import Hold
 from tenantry_operator.actions.drift import CheckDrift, open_cases
+from tenantry_operator.actions.restore import Restore
 from tenantry_operator.contract import Cancellation, Context
 from tenantry_operator.drifting import Suspicions
 from tenantry_operator.holding import closed_by, held_by
@@ -173,6 +174,18 @@ def test_a_tenant_is_looked_at_for_drift_again_after_what_changed_it_on_purpose(
     suspicions.add(context.name, ("Service web: spec.type changed",))
     context.operations.put(kind, journal)
     assert (CheckDrift(suspicions, Metrics()).claim(context) is not None) is checked
+    if not checked:
+        with pytest.raises(Conflict, match=f"a {kind} of acme is under way"):
+            context.fleet.mend(context.name)
+
+
+def test_a_restore_and_the_putting_back_of_drift_exclude_each_other(context: Context) -> None:
+    """In a cell with an operator too people put drift back by the command line."""
+    with context.fleet.releases.exclusive(context.name):
+        with pytest.raises(Locked):
+            Restore().act(context)
+        with pytest.raises(Locked):
+            context.fleet.mend(context.name)
 
 
 @pytest.mark.parametrize(
