@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tenantry.recovery.restoring import restoration_of
-from tenantry.tenancy.conditions import Condition, ConditionType
+from tenantry.tenancy.conditions import Condition, ConditionType, Status
 from tenantry.tenancy.lifecycle import Verb
 from tenantry.tenancy.spec import Hold
 from tenantry_operator.contract import Context
@@ -23,9 +23,11 @@ def held_by(context: Context) -> Verb | None:
 
 
 def closed_by(context: Context, known: Iterable[Condition]) -> Condition | None:
-    """What keeps the workload of a living tenant from running for a while, in the words of the action that does it.
-    known: what the actions say."""
+    """What keeps the workload from running, in the words of the action that does it. known: what the actions say."""
     told = {one.type: one for one in known}
+    deleting = told.get(ConditionType.DELETING)
+    if deleting is not None and deleting.status is Status.TRUE:
+        return deleting
     if held_by(context) is Verb.RESTORE:
         return told.get(ConditionType.RESTORED)
     held = context.record is not None and context.record.hold not in (Hold.NONE, Hold.PAUSED)

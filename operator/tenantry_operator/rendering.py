@@ -21,7 +21,7 @@ class Known:
     """generation: the object's. made: a run of its stack has reached its goal once. current: the last that did was
     asked for what the object says now. activity: what stands now; None before anything does. modules: None when the
     cluster was not asked. working: what is under way, as (reason, sentence). more: what the actions know.
-    closed_by: what keeps the workload from running for a while, None: nothing. expires_on: as text, None for never."""
+    closed_by: what else keeps the workload from running, None: nothing. expires_on: as text, None for never."""
 
     generation: int
     names: Mapping[str, Any]

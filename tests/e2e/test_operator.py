@@ -84,6 +84,7 @@ def test_by_kubectl_alone(user: User, file: Path) -> None:
     wait(user, "condition=Reconciling=False")
     namespace = first["status"]["namespace"]
     assert user.shell(f"kubectl -n {namespace} get ingress -o name").stdout == ""
+    assert conditions(user)["Ready"] == ("False", "GracePeriod")
     assert replicas(user) == 0
 
     user.shell(f"kubectl annotate tenant {NAME} tenantry.dev/undelete=requested")
@@ -113,10 +114,19 @@ def test_by_the_command_line(user: User, file: Path) -> None:
     deleted = user.json("tenant", "delete", NAME, "--yes")
     assert "all data kept until" in deleted["deletion"]
     assert conditions(user)["Deleting"] == ("True", "GracePeriod")
+    assert conditions(user)["Ready"] == ("False", "GracePeriod")
     refused = user.types("tenantry", "tenant", "up", str(file), code=2)
     assert "being deleted" in refused.stderr
     user.types("tenantry", "tenant", "undelete", NAME)
     assert conditions(user)["Ready"] == ("True", "ModulesReady")
+    assert replicas(user) > 0
+
+    user.shell(f"kubectl annotate tenant {NAME} tenantry.dev/delete=requested")
+    wait(user, "condition=Deleting")
+    assert conditions(user)["Ready"] == ("False", "GracePeriod")
+    user.shell(f"kubectl annotate tenant {NAME} tenantry.dev/delete-")
+    wait(user, "condition=Ready")
+    assert replicas(user) > 0
     now = user.types("tenantry", "tenant", "delete", NAME, "--yes", "--now", code=2)
     assert "grace period" in now.stderr
 

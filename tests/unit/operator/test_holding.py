@@ -146,6 +146,18 @@ def test_what_keeps_a_workload_closed(
     assert (found and found.type) is closed
 
 
+@pytest.mark.parametrize(
+    ("status", "closed"),
+    [
+        pytest.param(Status.TRUE, True, id="under way"),
+        pytest.param(Status.FALSE, False, id="refused"),
+    ],
+)
+def test_a_deletion_keeps_a_workload_closed(context: Context, status: Status, closed: bool) -> None:
+    told = Condition(type=ConditionType.DELETING, status=status, reason=Reason.GRACE_PERIOD, message="")
+    assert closed_by(context, [told]) is (told if closed else None)
+
+
 def test_no_release_is_asked_for_or_goes_on_while_a_restore_has_stopped_the_workload(context: Context) -> None:
     note(context, "restore", STOPPED)
     releasing = Releasing(context.fleet)

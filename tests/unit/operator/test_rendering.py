@@ -19,6 +19,9 @@ RESTORING = Condition(
 RELEASING = Condition(
     type=ConditionType.RELEASED, status=Status.FALSE, reason=Reason.RELEASING, message="on its way: step drain"
 )
+DELETING = Condition(
+    type=ConditionType.DELETING, status=Status.TRUE, reason=Reason.GRACE_PERIOD, message="closed, all data kept"
+)
 
 
 def known(closed_by: Condition | None, activity: Activity = Activity.RUNNING, wanted: int = 0) -> Known:
@@ -47,6 +50,7 @@ def known(closed_by: Condition | None, activity: Activity = Activity.RUNNING, wa
         pytest.param(known(RESTORING), Status.FALSE, Reason.RESTORING, id="stopped by a restore"),
         pytest.param(known(RELEASING), Status.FALSE, Reason.RELEASING, id="held by a release"),
         pytest.param(known(RELEASING, wanted=1), Status.FALSE, Reason.RELEASING, id="held, whatever its modules are"),
+        pytest.param(known(DELETING), Status.FALSE, Reason.GRACE_PERIOD, id="closed by its deletion"),
         pytest.param(
             known(RESTORING, Activity.SUSPENDED), Status.FALSE, Reason.BY_SPEC, id="suspended, which lasts longer"
         ),
