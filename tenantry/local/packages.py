@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["NODE_PACKAGES", "PACKAGES", "find_servers", "programs"]
+__all__ = ["NODE_PACKAGES", "PACKAGES", "find_servers", "installed", "programs"]
 
 PACKAGES = (
     "mariadb-server",
@@ -51,14 +51,22 @@ def find_servers(say: Callable[[str], None], *, real_node: bool = False) -> dict
     real_node: also what a real node needs, with the folder of the network plugins as `cni`.
     """
     packages = (*PACKAGES, *NODE_PACKAGES) if real_node else PACKAGES
-    found, missing = _look(real_node=real_node)
+    return installed(lambda: _look(real_node=real_node), packages, say)
+
+
+def installed(
+    look: Callable[[], tuple[dict[str, Path], list[str]]], packages: Sequence[str], say: Callable[[str], None]
+) -> dict[str, Path]:
+    """What `look` finds by name, with Debian's packages installed where it misses something and we may. look: gives the
+    paths found, and what is missing. Raises DependencyUnavailable."""
+    found, missing = look()
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         with FileLock(_LOCK, timeout=_INSTALL_S):  # apt-get does not wait for another that is updating its lists
-            found, missing = _look(real_node=real_node)
+            found, missing = look()
             if missing:
                 say(f"packages: installing {', '.join(packages)}")
                 _install(packages)
-                found, missing = _look(real_node=real_node)
+                found, missing = look()
     if missing:
         raise DependencyUnavailable(
             f"missing on this machine: {', '.join(missing)}",

@@ -33,9 +33,8 @@ from tenantry_components.agent import RENDERED_FOLDER, agent_settings
 from tenantry_components.cell_services import EGRESS_ACCOUNT, EGRESS_ROLE
 from tenantry_components.providers.egress_entry import ENTRIES, EgressEntryProvider
 from tenantry_components.squid_configuration import INNER_RANGES, rendered_files, squid_configuration
+from tests.programs import program
 
-SQUID = shutil.which("squid", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-needs_squid = pytest.mark.skipif(SQUID is None, reason="no squid on PATH (Debian: apt-get install squid)")
 LIMIT_S = 60
 LOOPBACK = "127.0.0.0/8"
 
@@ -238,6 +237,7 @@ def running_proxy(
 
     names: what the proxy's resolver knows, all at 127.0.0.1. inner: ranges that it refuses.
     """
+    squid = program("squid", "squid")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     moved = cell.model_copy(
@@ -274,7 +274,7 @@ def running_proxy(
         proxy_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         for path in (folder, *folder.rglob("*")):
             os.chown(path, account.pw_uid, account.pw_gid)
-    path = {"PATH": f"{Path(str(SQUID)).parent}:/usr/bin:/bin", "HOME": str(folder)}
+    path = {"PATH": f"{squid.parent}:/usr/bin:/bin", "HOME": str(folder)}
     with (folder / "output").open("w") as output, contextlib.ExitStack() as stack:
 
         def start(*command: str, user: Mapping[str, Any], **more: str) -> None:
@@ -299,7 +299,6 @@ def running_proxy(
     shutil.rmtree(folder)
 
 
-@needs_squid
 def test_a_tenant_reaches_its_own_hosts_and_no_others(
     environment: dict[str, str], cell: Cell, enrolled: Callable[..., str], upstream: int
 ) -> None:
@@ -333,7 +332,6 @@ def test_a_tenant_reaches_its_own_hosts_and_no_others(
         assert password(own) not in proxy.log
 
 
-@needs_squid
 def test_new_changed_and_removed_entries_are_followed_without_a_restart(
     environment: dict[str, str], cell: Cell, enrolled: Callable[..., str], upstream: int
 ) -> None:
@@ -352,7 +350,6 @@ def test_new_changed_and_removed_entries_are_followed_without_a_restart(
         proxy.waits_for(200, url, f"{first}:{password(first)}")
 
 
-@needs_squid
 def test_a_declared_name_that_leads_inside_is_refused(
     environment: dict[str, str], cell: Cell, enrolled: Callable[..., str], upstream: int
 ) -> None:

@@ -1,14 +1,11 @@
-"""The alert rules speak of metrics that the operator has, and Prometheus understands them."""
+"""The alert rules speak of metrics that the operator has."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import pytest
 import yaml
 
 from tenantry.tenancy.catalogue import Catalogue
@@ -55,14 +52,6 @@ def test_every_alert_asks_for_metrics_that_there_are() -> None:
         assert asked <= known, rule["alert"]
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert {"summary", "description"} <= rule["annotations"].keys()
-
-
-def test_prometheus_understands_them() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool (Debian's package prometheus) is not on PATH")
-    done = subprocess.run([promtool, "check", "rules", str(RULES)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_runs_out_first_comes_first() -> None:
