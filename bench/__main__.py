@@ -282,6 +282,8 @@ def _throughput_rows(found: dict[str, Throughput]) -> Iterator[tuple[str, str, s
         yield "  CPU s a tenant", f"{one.cpu_seconds:.2f}", ""
         for part, seconds in costly:
             yield f"    of which {part}", f"{seconds:.2f}", ""
+        others = one.cpu_seconds - one.cpu_seconds_a_tenant["engine"]
+        yield "  a second, were Tenantry free", f"{(os.cpu_count() or 1) / others:.2f}", ""
 
 
 def _engine_rows(found: dict[EngineKind, dict[str, Cost]]) -> Iterator[tuple[str, str, str]]:

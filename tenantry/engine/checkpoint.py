@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from tenantry.engine.integrity import damages, references
 from tenantry.engine.interface import Stack
 from tenantry.engine.storage import StackFiles, storage_error, write_atomically
@@ -243,7 +245,7 @@ def save(files: StackFiles, stack: Stack, latest: Mapping[str, Any]) -> bytes:
         "version": 3,
         "checkpoint": {"stack": f"organization/{stack.project}/{stack.name}", "latest": latest},
     }
-    text = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
+    text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     if not files.meta.exists():
         write_atomically(files.meta, b"version: 1\n")
     _keep_backup(files)

@@ -126,7 +126,7 @@ class _Worker:
             what = f"what a run gave back cannot be handed over ({type(error).__name__})"
             self._send(Done(number, error=RunFailed(what, where=begin.request.stack.name)))
         self._ended += 1
-        if not self._running or self._ended % _COLLECT_EVERY == 0:
+        if self._ended % _COLLECT_EVERY == 0:
             gc.collect()
 
     def _send(self, message: Happened | Done) -> None:

@@ -261,7 +261,7 @@ _AUDIT_POLICY = {
     "rules": [
         # The control plane's own leases and events say nothing about who did what.
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
-        {"level": "None", "resources": [{"group": "", "resources": ["events"]}]},
+        {"level": "None", "resources": [{"group": one, "resources": ["events"]} for one in ("", "events.k8s.io")]},
         {"level": "None", "nonResourceURLs": ["/healthz*", "/readyz*", "/livez*", "/version"]},
         {"level": "None", "verbs": ["get", "list", "watch"], "userGroups": ["system:nodes"]},
         {"level": "Metadata"},
