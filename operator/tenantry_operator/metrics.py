@@ -66,6 +66,11 @@ class Metrics:
             registry=self.registry,
         )
         self.drift_mended = Counter("tenantry_drift_mended", "What was put back as recorded.", registry=self.registry)
+        self.physical_failures = Counter(
+            "tenantry_physical_backup_failures",
+            "Copies of the database server that could not be made.",
+            registry=self.registry,
+        )
 
     def watch(self, *, tenants: Tenants, queue: Queue, lease: Lease, lasting: Lasting) -> None:
         self.registry.register(_Now(tenants, queue, lease, lasting))

@@ -32,6 +32,7 @@ from tenantry_operator.actions import all_actions
 from tenantry_operator.actions.drift import open_cases
 from tenantry_operator.backup_metrics import BackupTimes
 from tenantry_operator.converting import Converting
+from tenantry_operator.copying import Copying
 from tenantry_operator.definition import await_definition
 from tenantry_operator.drifting import DriftWatch, Suspicions
 from tenantry_operator.keeping import Keeping
@@ -135,6 +136,8 @@ def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validit
         metrics=metrics,
     )
     lasting = Lasting(fleet, more)
+    copying = Copying(fleet, metrics=metrics)
+    metrics.registry.register(copying)
     metrics.watch(tenants=tenants, queue=queue, lease=lease, lasting=lasting)
     metrics.registry.register(BackupTimes(fleet, tenants))
     serving = Serving(
@@ -162,6 +165,7 @@ def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validit
             keeping.start()
             rollouts.start()
             lasting.start()
+            copying.start()
             if settings.drift_s > 0:
                 drift.start()
             # In a thread: in the main one Kopf would take the signals, and never set the flag that it waits for.
@@ -178,6 +182,7 @@ def run(fleet: Fleet, settings: Settings, *, more: Callable[[], Iterable[Validit
         rollouts.stop()
         drift.stop()
         lasting.stop()
+        copying.stop()
         queue.stop()
         reconciler.cancel_all("the operator stops")
         if not queue.join(_END_S):

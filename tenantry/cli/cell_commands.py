@@ -10,6 +10,7 @@ from tenantry.cli import cell_backup_commands
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.cli.physical_table import physical_document, print_physical
 from tenantry.cli.reporting import JsonOption, print_json, say
 from tenantry.cli.validity_table import print_validities, validity_documents
 
@@ -42,8 +43,9 @@ def up(
 
 @app.command("physical-backup")
 def physical_backup(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
-    """Copy the whole database server, as the base from which a tenant is brought to any later moment. Run it daily, on
-    the server's machine; copies older than the cell keeps them are removed."""
+    """Copy the whole database server, as the base from which a tenant is brought to any later moment. An
+    operator on the server's machine does it daily by itself; else run it there. Copies older than the cell keeps them
+    are removed."""
     from tenantry.recovery.physical import PhysicalBackups
 
     with open_fleet(cell, local) as fleet:
@@ -65,16 +67,21 @@ def physical_backup(cell: CellOption = None, local: LocalOption = "default", as_
 
 @app.command()
 def status(cell: CellOption = None, local: LocalOption = "default", as_json: JsonOption = False) -> None:
-    """Show until when the tokens and certificates are good that the cell lives on. Exit code 3 once one has run out."""
+    """Show until when the tokens and certificates are good that the cell lives on, and how far back its tenants can be
+    brought to a moment. Exit code 3 once one has run out."""
     from tenantry.fleet.validity import cell_validities
+    from tenantry.recovery.physical import physical_standing
 
     with open_fleet(cell, local) as fleet:
-        found = cell_validities(fleet)
+        found, physical = cell_validities(fleet), physical_standing(fleet)
         name = fleet.cell.metadata.name
     if as_json:
-        print_json({"cell": name, "validities": validity_documents(found)})
+        print_json(
+            {"cell": name, "validities": validity_documents(found), "physicalBackups": physical_document(physical)}
+        )
     else:
         print_validities(found)
+        print_physical(physical)
     if any(one.days_left(datetime.now(UTC)) <= 0 for one in found):
         raise typer.Exit(3)
 

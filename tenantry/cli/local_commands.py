@@ -14,13 +14,15 @@ from rich.table import Table
 
 from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import open_fleet
+from tenantry.cli.opening import checking, open_fleet
+from tenantry.cli.physical_table import physical_document, print_physical
 from tenantry.cli.reporting import JsonOption, out, print_json, say
 from tenantry.cli.validity_table import print_validities, validity_documents
 from tenantry.fleet.home import cell_home, home
 from tenantry.fleet.programs import build
 from tenantry.local import LocalPlatform, Nodes, Operated
 from tenantry.tenancy.manifest import load_cell
+from tenantry.tenancy.physical_standing import PhysicalStanding
 
 __all__ = ["app"]
 
@@ -95,19 +97,22 @@ def down(
 
 @app.command()
 def status(name: NameOption = "default", as_json: JsonOption = False) -> None:
-    """Ask each part how it is, and until when its certificates and tokens are good; `up` renews them in time.
+    """Ask each part how it is, until when its certificates and tokens are good (`up` renews them in time), and for its
+    physical backups.
 
     Exit code 3 when any part is not running.
     """
     platform = LocalPlatform(name)
-    parts = platform.status()
+    parts, physical = platform.status(), _physical(platform)
     if as_json:
         validities = validity_documents(platform.validities())
-        print_json({"name": name, "parts": _parts(platform), "validities": validities})
+        document = {"name": name, "parts": _parts(platform), "validities": validities}
+        print_json({**document, "physicalBackups": physical_document(physical)})
     else:
         _print_status(platform)
         out.print()
         print_validities(platform.validities())
+        print_physical(physical)
     if any(part.state != "running" for part in parts):
         raise typer.Exit(3)
 
@@ -139,6 +144,15 @@ def logs(
 def _env_command(name: str) -> str:
     option = "" if name == "default" else f" --name {name}"
     return f'eval "$(tenantry local env{option})"'
+
+
+def _physical(platform: LocalPlatform) -> PhysicalStanding | None:
+    from tenantry.recovery.physical import physical_standing
+
+    if not platform.cell_file.exists():
+        return None
+    with checking(platform.cell_file, platform.name) as fleet:
+        return physical_standing(fleet)
 
 
 def _parts(platform: LocalPlatform) -> list[dict[str, object]]:

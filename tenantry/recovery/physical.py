@@ -1,7 +1,7 @@
 """Physical backups of the cell's shared database server: the base from which a tenant is brought to a moment.
 
 Each is a folder, encrypted like the server's own files, and whole once it has its final name. They are taken on the
-machine of the server, by `tenantry cell physical-backup`.
+machine of the server, by an operator that runs there or by `tenantry cell physical-backup`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import IO
 
 from tenantry.backup.database import client_options
+from tenantry.engine.locking import alone
 from tenantry.engine.storage import make_folder, storage_error
+from tenantry.fleet import Fleet
 from tenantry.openbao import openbao
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable, RunFailed, StateCorrupt, Unsupported
+from tenantry.tenancy.physical_standing import PhysicalStanding
 from tenantry_components.providers.credential import authority
 from tenantry_components.providers.mariadb_server import COPIER
 
-__all__ = ["PhysicalBackup", "PhysicalBackups", "ServerOptions", "last_words", "run_program"]
+__all__ = ["PhysicalBackup", "PhysicalBackups", "ServerOptions", "last_words", "physical_standing", "run_program"]
 
 _TIME = "%Y%m%dT%H%M%SZ"
 _PART = ".part"
@@ -120,11 +123,16 @@ class PhysicalBackups:
         return tuple(one for one in found if one is not None)
 
     def take(self) -> PhysicalBackup:
-        """Take one; what interrupted ones left is removed. Raises RunFailed, DependencyUnavailable."""
+        """Take one; what interrupted ones left is removed. Raises RunFailed, DependencyUnavailable, or Locked while
+        another is being taken."""
         options = self.options
         make_folder(self.folder)
         if os.geteuid() == 0:  # scratch servers run in it, as the server's user
             os.chown(self.folder, options.owner, options.group)
+        with alone(self.folder / ".lock", what="the physical backup", hint="wait for it"):
+            return self._take(options)
+
+    def _take(self, options: ServerOptions) -> PhysicalBackup:
         for left in self.folder.glob(f"*{_PART}"):
             shutil.rmtree(left, ignore_errors=True)
         target = self.folder / f"{datetime.now(UTC).strftime(_TIME)}{_PART}"
@@ -206,14 +214,34 @@ class PhysicalBackups:
                 yield handle
 
 
+def physical_standing(fleet: Fleet) -> PhysicalStanding | None:
+    """None for a cell that keeps none, or whose database server is on another machine."""
+    physical = fleet.cell.spec.backups.physical
+    if physical is None or not os.access(physical.options, os.F_OK):
+        return None
+    made = [one.finished_at for one in fleet.registry.all() if one.finished_at is not None]
+    return PhysicalStanding(
+        taken=tuple(one.taken_at for one in PhysicalBackups(fleet.cell).all()),
+        needed_since=min(made, default=None),
+        every=timedelta(hours=physical.every_hours),
+    )
+
+
 def run_program(
     command: list[str], *, environment: Mapping[str, str], seconds: float, pass_fds: tuple[int, ...] = ()
 ) -> None:
     """Run a program of MariaDB's to its end. Raises RunFailed with its own last words."""
+    program = shutil.which(command[0], path=environment.get("PATH"))
+    if program is None:
+        raise DependencyUnavailable(
+            f"{command[0]} is not on this machine", hint="on Debian: apt-get install mariadb-backup mariadb-server"
+        )
+    # It never goes on without us, beside the next.
+    with_us = ("setpriv", "--pdeathsig=KILL") if shutil.which("setpriv") else ()
     with tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(
-                command,
+                [*with_us, program, *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -222,10 +250,6 @@ def run_program(
                 timeout=seconds,
                 check=False,
             )
-        except FileNotFoundError:
-            raise DependencyUnavailable(
-                f"{command[0]} is not on this machine", hint="on Debian: apt-get install mariadb-backup mariadb-server"
-            ) from None
         except subprocess.TimeoutExpired:
             raise RunFailed(f"{command[0]} did not end within {seconds:.0f} s") from None
         if done.returncode != 0:

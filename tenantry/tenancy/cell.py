@@ -121,6 +121,8 @@ class Physical(_Model):
     """Absolute path; encrypted like the server's own files. Scratch servers stand in it, while they are needed."""
     options: str
     """The server's own option file: where its data is, and how its keys are found."""
+    every_hours: int = Field(default=24, ge=1, le=168)
+    """From one to the next, where the operator runs on the server's machine and takes them."""
 
 
 class Backups(_Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.validity import Validity, soonest
 from tenantry_operator.backup_metrics import BackupTimes
+from tenantry_operator.copying import Copying
 from tenantry_operator.metrics import Metrics
 
 RULES = Catalogue.root() / "monitoring" / "operator-alerts.yaml"
@@ -20,6 +22,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 class Part:
     """Of the operator, as far as the metrics ask it."""
 
+    cell = cast("Any", SimpleNamespace(spec=SimpleNamespace(backups=SimpleNamespace(physical=None))))
     found = (Validity(what="a certificate", until=NOW, renewed_by="nobody"),)
     held = True
     writes = 0
@@ -37,6 +40,7 @@ def exposed() -> set[str]:
     metrics, part = Metrics(), cast("Any", Part())
     metrics.watch(tenants=part, queue=part, lease=part, lasting=part)
     metrics.registry.register(BackupTimes(part, part))
+    metrics.registry.register(Copying(part, metrics=metrics))
     families = list(metrics.registry.collect())
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
     return {one.name + suffix for one in families for suffix in suffixes[one.type]}
