@@ -10,30 +10,28 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tenantry.local.bridge import Bridge
 from tenantry.local.cache import Redis
-from tenantry.local.cluster import ApiServer, Authorities, ControllerManager, Etcd, Scheduler
+from tenantry.local.composition import PARTS, chains, note_operated, operator_of
 from tenantry.local.containers import Containerd
 from tenantry.local.database import MariaDB
 from tenantry.local.description import describe, render
 from tenantry.local.existing import ExistingCluster
 from tenantry.local.keys import OpenBao
-from tenantry.local.kubelet import Kubelet
 from tenantry.local.layout import Layout, default_home, make_folder, read_json, write_file, write_json
-from tenantry.local.messaging import Epmd, RabbitMQ
-from tenantry.local.node import NodePlace, choose_subnet, clear, require_machine, require_namespaces
-from tenantry.local.operating import Operated, Operator
+from tenantry.local.messaging import RabbitMQ
+from tenantry.local.node import NodePlace, clear, require_machine, require_namespaces
+from tenantry.local.operating import Operated
 from tenantry.local.packages import find_servers, programs
 from tenantry.local.part import Part, PartStatus, Site, State
 from tenantry.local.pki import Authority
-from tenantry.local.ports import LOOPBACK, choose
-from tenantry.local.simulation import Kwok
+from tenantry.local.ports import LOOPBACK
+from tenantry.local.record import Nodes, keep_record, require_as_made
+from tenantry.local.shutdown import STOP_ORDER, shut_down
 from tenantry.local.startup import Startup
 from tenantry.local.supervisor import Supervised, Supervisor
 from tenantry.local.toolchain import KUBELET, TOOLS, Toolchain, reference
@@ -41,35 +39,14 @@ from tenantry.local.validity import validities
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked
 from tenantry.tenancy.validity import Validity
 
-__all__ = ["Bring", "LocalPlatform", "Nodes"]
+__all__ = ["Bring", "LocalPlatform"]
 
 Bring = Callable[..., None]
 """Brings the given parts up, one after the other."""
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,28}[a-z0-9])?")
-_SERVICES = (OpenBao.name, MariaDB.name, Redis.name, Epmd.name, RabbitMQ.name)
-_CONTROL_PLANE = (Etcd.name, ApiServer.name, ControllerManager.name, Scheduler.name, Kwok.name)
-_NODE_PARTS = (Containerd.name, Kubelet.name)
-_STOP_ORDER = (
-    Operator.name,
-    *_NODE_PARTS[::-1],
-    *(RabbitMQ.name, Epmd.name, Redis.name, MariaDB.name),
-    *_CONTROL_PLANE[::-1],
-    OpenBao.name,
-)
-"""The pods first, which finish with the others' help what they have begun. Then in the opposite order of the start:
-MariaDB writes with OpenBao's keys until its very end."""
-_MORE_PORTS = ("openbao-cluster", "rabbitmq-management", "rabbitmq-distribution", "etcd-peer")
-_NODE_PORTS = (Kubelet.name, "kubelet-health")
 _FOR_PODS = (OpenBao.name, MariaDB.name, Redis.name, RabbitMQ.name)
 _LEAST_FREE_MIB = 1024
-
-
-class Nodes(StrEnum):
-    """What a platform's tenants run on. REAL: a node on this machine, beside the simulated ones."""
-
-    SIMULATED = "simulated"
-    REAL = "real"
 
 
 class LocalPlatform:
@@ -128,7 +105,7 @@ class LocalPlatform:
             if days > int(record.get("copies_days") or 0):
                 write_json(self._layout.record, record | {"copies_days": days})
                 site = self.site()
-                _leave_for_users(site, simulated=self.own_cluster, operated=_operator(site) is not None)
+                _leave_for_users(site, simulated=self.own_cluster, operated=operator_of(site) is not None)
 
     def site(self) -> Site:
         """Its files and ports, for asking its parts and copying what they hold."""
@@ -170,28 +147,28 @@ class LocalPlatform:
         with self._at_work():
             layout = self._layout
             _require_room(self.home)
-            self._require_as_made(layout)
+            require_as_made(layout, kubeconfig=self._kubeconfig, nodes=self._nodes)
             servers = self._servers(layout, on_progress)
             layout.make()
-            self._record(layout)
+            keep_record(layout, kubeconfig=self._kubeconfig, nodes=self._nodes)
             existing = self._existing(layout)
             if existing is not None:
                 existing.require_reachable()
             site = self._site(layout, tools=servers | self._built_tools(layout, on_progress))
             _link_tools(site)
-            chains = _chains(site, own_cluster=existing is None)
+            groups = chains(site, own_cluster=existing is None)
             if site.node is not None:
                 Bridge(site.node, site.tools).ensure([site.ports[name] for name in _FOR_PODS])
             if operated is not None and existing is None:
-                _note_operated(layout, operated)
-            operator = _operator(site)
+                note_operated(layout, operated)
+            operator = operator_of(site)
             supervisor = Supervisor(layout)
-            supervisor.end_orphans(_STOP_ORDER)
-            parts = [part for chain in chains for part in chain] + ([operator] if operator else [])
+            supervisor.end_orphans(STOP_ORDER)
+            parts = [part for chain in groups for part in chain] + ([operator] if operator else [])
             supervisor.configure({part.name: part.program() for part in parts})
             supervisor.launch()
             stores(site, lambda *parts: Startup(layout, supervisor, on_progress).run([parts]))
-            Startup(layout, supervisor, on_progress).run(chains)
+            Startup(layout, supervisor, on_progress).run(groups)
             if OpenBao(site).set_audit_log_aside():
                 supervisor.hang_up(OpenBao.name)
             _leave_for_users(site, simulated=existing is None, operated=operator is not None)
@@ -202,7 +179,7 @@ class LocalPlatform:
         self._require_restored()
         with self._at_work():
             layout = self._layout
-            operator = _operator(self._site(layout, tools={}))
+            operator = operator_of(self._site(layout, tools={}))
             if operator is not None:
                 Startup(layout, Supervisor(layout), on_progress).run([[operator]])
 
@@ -232,8 +209,8 @@ class LocalPlatform:
         existing = self._existing(layout)
         states = Supervisor(layout).states()
         site = self._site(layout, tools={})
-        parts = [part for chain in _chains(site, own_cluster=existing is None) for part in chain]
-        parts += [operator] if (operator := _operator(site)) else []
+        parts = [part for chain in chains(site, own_cluster=existing is None) for part in chain]
+        parts += [operator] if (operator := operator_of(site)) else []
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             found = tuple(pool.map(lambda part: _status(part, states.get(part.name)), parts))
         return found if existing is None else (*found, existing.status())
@@ -268,7 +245,7 @@ class LocalPlatform:
 
     def logs(self, part: str) -> Path:
         """The log file of a part, or of the `supervisor`. Raises InvalidInput for a name that is neither."""
-        known = (*_SERVICES, *_CONTROL_PLANE, *_NODE_PARTS, Operator.name, "supervisor")
+        known = (*PARTS, "supervisor")
         if part not in known:
             raise InvalidInput(f"there is no part {part!r}", source="part", hint=f"one of {', '.join(known)}")
         return self._layout.logs / f"{part}.log"
@@ -308,49 +285,6 @@ class LocalPlatform:
                 hint=f"finish it: `tenantry cell restore {begun['file']}` with the same --key and --tombstones",
             )
 
-    def _require_as_made(self, layout: Layout) -> None:
-        """Raise Conflict where something else is asked for than what the platform was made with."""
-        record = read_json(layout.record)
-        if not record:
-            return
-        kept = record.get("kubeconfig")
-        if self._kubeconfig and str(self._kubeconfig) != kept:
-            raise Conflict(
-                f"the local platform {self.name} was made "
-                + (f"with the cluster of {kept}" if kept else "with a control plane of its own"),
-                where=str(layout.record),
-                hint="choose another name, or remove this one first: `tenantry local down --remove`",
-            )
-        made = Nodes.SIMULATED if record.get("subnet") is None else Nodes.REAL
-        if self._nodes not in {None, made}:
-            raise Conflict(
-                f"the local platform {self.name} was made with {made} nodes",
-                where=str(layout.record),
-                hint="choose another name, or remove this one first: `tenantry local down --remove`",
-            )
-
-    def _record(self, layout: Layout) -> None:
-        """Choose what is kept from the first `up` on: ports, the cluster that it uses, the network of real pods."""
-        neighbours = _neighbours(self.home)
-        taken = {port for record in neighbours for port in record.get("ports", {}).values()}
-        kept = read_json(layout.record)
-        if kept:
-            if Operator.name not in kept["ports"]:  # made by an earlier version
-                ports = kept["ports"] | choose((Operator.name,), taken=taken | set(kept["ports"].values()))
-                write_json(layout.record, {**kept, "ports": ports})
-            return
-        real = self._nodes is Nodes.REAL
-        names = (*_SERVICES, *_CONTROL_PLANE, Operator.name, *_MORE_PORTS, *(_NODE_PORTS if real else ()))
-        record = {
-            "ports": choose(names, taken=taken),
-            "parts": str(layout.parts),
-            "kubeconfig": str(self._kubeconfig) if self._kubeconfig else None,
-            "subnet": choose_subnet(record["subnet"] for record in neighbours if record.get("subnet"))
-            if real
-            else None,
-        }
-        write_json(layout.record, record)
-
     def _real_nodes(self, layout: Layout) -> bool:
         record = read_json(layout.record)
         return record["subnet"] is not None if "subnet" in record else self._nodes is Nodes.REAL
@@ -388,63 +322,12 @@ class LocalPlatform:
         )
 
     def _stop(self) -> None:
-        self._stop_parts()
+        shut_down(Supervisor(self._layout))
         if self.exists:
             site = self._site(self._layout, tools=programs())
             if site.node is not None:
                 clear(site.node, Containerd(site, site.node).init_file)
                 Bridge(site.node, site.tools).remove()
-
-    def _stop_parts(self) -> None:
-        layout = self._layout
-        supervisor = Supervisor(layout)
-        if not supervisor.running():
-            supervisor.end_orphans(_STOP_ORDER)
-            return
-        # Who works on all the others ends before them.
-        supervisor.stop(Operator.name)
-        running = {name for name, state in supervisor.states().items() if state.pid}
-        for name in _NODE_PARTS[::-1]:
-            if name in running:
-                supervisor.stop(name)
-        alone = {OpenBao.name, Etcd.name, Epmd.name, *_NODE_PARTS}
-        first = [name for name in _STOP_ORDER if name in running and name not in alone]
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(supervisor.stop, first))
-        for name in _STOP_ORDER:
-            if name in running and name in alone and name not in _NODE_PARTS:
-                supervisor.stop(name)
-        supervisor.shut_down()
-
-
-def _chains(site: Site, *, own_cluster: bool) -> list[list[Part]]:
-    """Parts that wait for one another, in the order of their start; the chains are independent."""
-    openbao = OpenBao(site)
-    chains: list[list[Part]] = [[openbao, MariaDB(site, openbao)], [Redis(site)], [Epmd(site), RabbitMQ(site)]]
-    if own_cluster:
-        authorities = Authorities.of(site.layout.authorities)
-        kinds = (Etcd, ApiServer, ControllerManager, Scheduler, Kwok)
-        cluster: list[Part] = [kind(site, authorities) for kind in kinds]
-        if site.node is not None:
-            containerd = Containerd(site, site.node)
-            cluster += [containerd, Kubelet(site, authorities, site.node, containerd)]
-        chains.append(cluster)
-    return chains
-
-
-def _operator(site: Site) -> Operator | None:
-    """The operator of a platform that was made to have one."""
-    noted = read_json(site.layout.record).get("operator")
-    if noted is None:
-        return None
-    operated = Operated(records=Path(noted["records"]), build=str(noted["build"]))
-    return Operator(site, Authorities.of(site.layout.authorities), OpenBao(site).url, operated)
-
-
-def _note_operated(layout: Layout, operated: Operated) -> None:
-    record, noted = read_json(layout.record), {"records": str(operated.records), "build": operated.build}
-    if record.get("operator") != noted:
-        write_json(layout.record, {**record, "operator": noted})
 
 
 def _status(part: Part, found: Supervised | None) -> PartStatus:
@@ -476,11 +359,6 @@ def _require_room(home: Path) -> None:
             where=str(folder),
             hint="free some space, or choose a folder on another disk with TENANTRY_HOME",
         )
-
-
-def _neighbours(home: Path) -> list[dict[str, Any]]:
-    """What the other platforms beside this one own, running or not."""
-    return [read_json(record) for record in home.parent.glob("*/platform.json")]
 
 
 def _link_tools(site: Site) -> None:

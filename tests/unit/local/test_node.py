@@ -19,6 +19,7 @@ from tenantry.local.machine import LocalPlatform
 from tenantry.local.node import NodePlace, choose_subnet, require_machine
 from tenantry.local.part import Site
 from tenantry.local.pki import Authority
+from tenantry.local.record import keep_record, require_as_made
 from tenantry.local.toolchain import REFERENCE, reference
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput
@@ -89,14 +90,14 @@ def test_a_platform_keeps_the_nodes_that_it_was_made_with(tmp_path: Path, subnet
     layout = Layout.of("demo", home)
     write_json(layout.record, {"ports": {}, "parts": str(layout.parts), "kubeconfig": None, "subnet": subnet})
     with pytest.raises(Conflict, match="was made with"):
-        LocalPlatform("demo", home, nodes=asked)._require_as_made(layout)
+        require_as_made(layout, kubeconfig=None, nodes=asked)
 
 
 def test_a_real_platform_remembers_a_network_and_ports_for_its_node(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     home.mkdir()
     layout = Layout.of("demo", home)
-    LocalPlatform("demo", home, nodes=Nodes.REAL)._record(layout)
+    keep_record(layout, kubeconfig=None, nodes=Nodes.REAL)
     record = read_json(layout.record)
     assert ipaddress.ip_network(record["subnet"]).prefixlen == 24
     assert {"kubelet", "kubelet-health"} <= set(record["ports"])

@@ -10,14 +10,16 @@ from cryptography import x509
 
 from tenantry.local.cache import Redis
 from tenantry.local.cluster import Authorities
+from tenantry.local.composition import chains
 from tenantry.local.description import describe, render
 from tenantry.local.keys import OpenBao
 from tenantry.local.layout import Layout, read_json, write_json
-from tenantry.local.machine import LocalPlatform, _chains
+from tenantry.local.machine import LocalPlatform
 from tenantry.local.messaging import RabbitMQ
 from tenantry.local.operating import ACCOUNT, Operated, Operator
 from tenantry.local.part import Part, Site
 from tenantry.local.pki import Authority
+from tenantry.local.record import keep_record, require_as_made
 from tenantry.local.startup import tail_of
 from tenantry.local.supervisor import Supervisor
 from tenantry.tenancy.cell import Cell
@@ -36,7 +38,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def _parts(site: Site) -> list[Part]:
-    return [part for chain in _chains(site, own_cluster=True) for part in chain]
+    return [part for chain in chains(site, own_cluster=True) for part in chain]
 
 
 def test_no_command_or_variable_holds_a_secret_or_an_open_address(site: Site) -> None:
@@ -173,10 +175,10 @@ def test_logs_knows_its_parts_only(tmp_path: Path) -> None:
 def test_a_platform_keeps_the_cluster_that_it_was_made_with(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     home.mkdir()
-    LocalPlatform("demo", home)._record(Layout.of("demo", home))
-    other = LocalPlatform("demo", home, kubeconfig=tmp_path / "config")
+    layout = Layout.of("demo", home)
+    keep_record(layout, kubeconfig=None, nodes=None)
     with pytest.raises(Conflict, match="control plane of its own"):
-        other._require_as_made(Layout.of("demo", home))
+        require_as_made(layout, kubeconfig=tmp_path / "config", nodes=None)
 
 
 def _operator(site: Site, build: str) -> Operator:
@@ -211,11 +213,11 @@ def test_a_platform_of_an_earlier_version_gets_a_port_for_its_operator(tmp_path:
     home = tmp_path / "demo"
     home.mkdir()
     layout = Layout.of("demo", home)
-    LocalPlatform("demo", home)._record(layout)
+    keep_record(layout, kubeconfig=None, nodes=None)
     record = read_json(layout.record)
     older = {**record, "ports": {name: port for name, port in record["ports"].items() if name != "operator"}}
     write_json(layout.record, older)
-    LocalPlatform("demo", home)._record(layout)
+    keep_record(layout, kubeconfig=None, nodes=None)
     ports = read_json(layout.record)["ports"]
     assert {name: port for name, port in ports.items() if name != "operator"} == older["ports"]
     assert ports["operator"] not in older["ports"].values()
