@@ -18,7 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(path: Path) -> str:
     """e2e: one user's machine. realpods: one real node. integration: one cell, but for the tests that break a platform
-    of their own. The others need nothing running: each file goes where there is room."""
+    of their own. The others need nothing running (`deploying` only other people's programs): each file goes where there
+    is room."""
     match path.parts[:2]:
         case ("e2e", _):
             return "user"
@@ -28,6 +29,6 @@ def _group(path: Path) -> str:
             return "faults"
         case ("realpods", _):
             return "real node"
-        case ("integration", _):
+        case ("integration", folder) if folder != "deploying":
             return "cell"
     return str(path)

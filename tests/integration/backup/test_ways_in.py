@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 import requests
 
 from tests.integration.backup.conftest import Tenant, eventually, free_port, process
+from tests.programs import VERSITYGW, built
 
 
 def _listens(port: int) -> None:
@@ -24,9 +24,7 @@ def _listens(port: int) -> None:
 @pytest.fixture
 def bucket(tenant: Tenant, mariadb: tuple[int, Path, str]) -> Iterator[tuple[dict[str, str], Path]]:
     """Variables that lead to a bucket whose credentials are in OpenBao, and the folder that backs it."""
-    server = shutil.which("versitygw")
-    if server is None:
-        pytest.skip("versitygw is not on PATH: `go install github.com/versity/versitygw/cmd/versitygw@latest`")
+    server = str(built(VERSITYGW))
     _, authority, _ = mariadb
     port, folder = free_port(), tenant.home / "gateway"
     (folder / "backups").mkdir(parents=True)

@@ -17,6 +17,7 @@ from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.engine.storage import StackFiles
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, StateCorrupt, Unsupported
 from tests.integration.backup.conftest import eventually, free_port, process
+from tests.programs import VERSITYGW, built
 
 pytestmark = pytest.mark.pulumi_cli
 BUCKET = "state"
@@ -33,9 +34,7 @@ def shop(stack: Stack, **arguments: object) -> Program:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """The folder behind a bucket, to which PULUMI_BACKEND_URL leads."""
-    server = shutil.which("versitygw")
-    if server is None:
-        pytest.skip("versitygw is not on PATH: `go install github.com/versity/versitygw/cmd/versitygw@latest`")
+    server = str(built(VERSITYGW))
     port, folder = free_port(), tmp_path / "gateway"
     (folder / BUCKET).mkdir(parents=True)
     for name, value in (
@@ -58,6 +57,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
         yield folder / BUCKET
 
 
+@pytest.mark.usefixtures("prepared")
 def test_a_stack_lives_in_a_bucket(stack: Stack, bucket: Path) -> None:
     with make_engine(EngineKind.CLI) as cli:
         assert cli.up(stack, shop(stack)).changes
