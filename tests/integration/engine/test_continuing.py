@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -18,11 +16,11 @@ from tenantry.engine.findings import Wrong
 from tenantry.engine.interface import ResourceFinished, ResourceStarted
 from tenantry.engine.storage import StackFiles
 from tenantry.tenancy.errors import Conflict, RunFailed
+from tests.integration.engine.killing import killed, numbered
 
 pytestmark = pytest.mark.pulumi_cli
 _EVERY = 3
 """Of a run's steps, every so manyth is one to be killed at; each costs half a minute."""
-_LIMIT_S = 180
 
 
 def shop(stack: Stack, **arguments: object) -> Program:
@@ -31,15 +29,6 @@ def shop(stack: Stack, **arguments: object) -> Program:
         entry="tests.integration.engine.shop:main",
         arguments={"namespace": stack.name, "file": file, "count": 1, **arguments},
     )
-
-
-def numbered(stack: Stack, number: int) -> Stack:
-    name = f"{stack.name}-{number}"
-    found = replace(
-        stack, name=name, backend=stack.backend / str(number), secrets_provider=f"hashivault://state-{name}"
-    )
-    found.backend.mkdir()
-    return found
 
 
 def killed_cli(step: int) -> Callable[[Stack, Program, Mapping[str, str]], bool]:
@@ -64,25 +53,7 @@ def killed_cli(step: int) -> Callable[[Stack, Program, Mapping[str, str]], bool]
 
 
 def killed_embedded(step: int) -> Callable[[Stack, Program, Mapping[str, str]], bool]:
-    def run(stack: Stack, program: Program, environment: Mapping[str, str]) -> bool:
-        arguments = json.dumps(dict(program.arguments))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.engine.runner", str(stack.backend), stack.name, arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        hit = False
-        for seen, _ in enumerate(process.stdout):
-            if seen == step:
-                process.kill()
-                hit = True
-                break
-        process.communicate(timeout=_LIMIT_S)
-        return hit
-
-    return run
+    return partial(killed, after=step)
 
 
 KILLED = [

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
 from tenantry.engine import EmbeddedEngine, Program, Stack
 from tenantry.tenancy.errors import Conflict
+from tests.integration.engine.killing import killed, numbered
 
-_RUNNER = "tests.integration.engine.runner"
-_LIMIT_S = 120
 _EVERY = 4
 """Of a run's events, every so manyth is one to be killed after; killing after each takes minutes."""
 
@@ -32,34 +27,6 @@ def shape(stack: Stack, engine: EmbeddedEngine) -> list[tuple[str, str]]:
     return sorted((one["urn"].partition("::")[2], one["type"]) for one in deployment["resources"])
 
 
-def killed(stack: Stack, environment: Mapping[str, str], after: int) -> bool:
-    """Run the stack's `up` elsewhere and kill it after that many events; whether it had not ended by itself."""
-    stack.backend.mkdir()
-    run = subprocess.Popen(
-        [
-            *(sys.executable, "-m", _RUNNER),
-            *(str(stack.backend), stack.name, json.dumps(dict(program(stack).arguments))),
-        ],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    hit = False
-    for seen, _ in enumerate(run.stdout):
-        if seen == after:
-            run.kill()
-            hit = True
-            break
-    run.communicate(timeout=_LIMIT_S)
-    return hit
-
-
-def numbered(stack: Stack, number: int) -> Stack:
-    name = f"{stack.name}-{number}"
-    return replace(stack, name=name, backend=stack.backend / str(number), secrets_provider=f"hashivault://state-{name}")
-
-
 def test_a_killed_run_is_finished_by_the_next(
     engine: EmbeddedEngine, stack: Stack, environment: Mapping[str, str]
 ) -> None:
@@ -67,7 +34,7 @@ def test_a_killed_run_is_finished_by_the_next(
     hit = True
     while hit:
         one = numbered(stack, after)
-        hit = killed(one, environment, after)
+        hit = killed(one, program(one), environment, after=after)
         engine.up(one, program(one))
         assert engine.up(one, program(one)).changes == ()
         found = [(urn.replace(one.name, "NAME"), type_) for urn, type_ in shape(one, engine)]
@@ -91,7 +58,7 @@ def test_what_a_killed_run_made_is_recovered_without_making_more(
     known: set[str] = set()
     for moment in range(after, after + 10):  # a kill may fall between two waves, or before anything of a wave is made
         one = numbered(stack, moment)
-        assert killed(one, environment, moment)
+        assert killed(one, program(one), environment, after=moment)
         journal = one.backend / ".tenantry" / "shop" / one.name / "journal.jsonl"
         if journal.exists():
             begun = {json.loads(line)["state"]["urn"] for line in journal.read_text().splitlines() if line}
@@ -114,7 +81,7 @@ def test_a_killed_runs_stack_is_not_refreshed_or_removed_before_it_is_settled(
     engine: EmbeddedEngine, stack: Stack, environment: Mapping[str, str]
 ) -> None:
     one = numbered(stack, 9)
-    assert killed(one, environment, 9)
+    assert killed(one, program(one), environment, after=9)
     with pytest.raises(Conflict, match="cut short"):
         engine.refresh(one)
     with pytest.raises(Conflict, match="still has"):
