@@ -18,7 +18,8 @@ from pathlib import PurePosixPath
 
 from tenantry.tenancy.cell import CellSpec
 from tenantry.tenancy.quota import AGENT
-from tenantry.tenancy.spec import Configuration, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import Configuration
 from tenantry_components.manifest import Manifest, container_security, metadata, resources
 
 __all__ = [

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pulumi
 
 from tenantry.tenancy.quota import BACKUP as FOOTPRINT
-from tenantry.tenancy.spec import Configuration, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import Configuration
 from tenantry_components.agent import (
     CA_FOLDER,
     RUN_SCRIPT,

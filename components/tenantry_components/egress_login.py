@@ -6,7 +6,8 @@ stands in no Kubernetes object: the agent renders a file of variables, and run.s
 
 from __future__ import annotations
 
-from tenantry.tenancy.spec import Configuration, Reach, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import Configuration, Reach
 from tenantry_components.manifest import Manifest
 
 __all__ = ["EGRESS_FILE", "egress_environment", "egress_file", "egress_files", "egress_path"]

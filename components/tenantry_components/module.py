@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 
 from tenantry.tenancy.scaling import by_cpu
-from tenantry.tenancy.spec import Activity, Hold, ModuleKind, ModuleSpec, ScheduledTask, StorageSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, Hold, TenantSpec
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec, ScheduledTask, StorageSpec
 from tenantry_components.manifest import Manifest, metadata, selector
 from tenantry_components.pod import pod_template
 from tenantry_components.schedule import offset_minutes, spread

@@ -13,7 +13,8 @@ from functools import cache
 import pulumi
 
 from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.spec import AlertRule, ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import AlertRule, ModuleSpec
 from tenantry_components.manifest import Manifest, metadata, register, selector
 
 __all__ = ["Monitoring", "alert_rules", "monitoring_manifests", "scrape_annotations"]

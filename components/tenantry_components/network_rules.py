@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from tenantry.tenancy.cell import Peer
-from tenantry.tenancy.spec import DatabaseTier, MessagingKind, Reach, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, MessagingKind, TenantSpec
+from tenantry.tenancy.workload_spec import Reach
 from tenantry_components.manifest import Manifest, metadata
 from tenantry_components.trust import workload_files
 

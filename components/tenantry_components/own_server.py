@@ -8,7 +8,8 @@ OpenBao: the key that opens them is in no volume.
 from __future__ import annotations
 
 from tenantry.tenancy.quota import CACHE_CPU_M, CACHE_OVERHEAD_MIB, server_footprint
-from tenantry.tenancy.spec import Configuration, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import Configuration
 from tenantry_components.agent import (
     agent_container,
     agent_volumes,

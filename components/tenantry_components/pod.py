@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from tenantry.tenancy.cell import CellSpec
 from tenantry.tenancy.quota import Footprint
-from tenantry.tenancy.spec import Configuration, ModuleSpec, Probe, Reach, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import Configuration, ModuleSpec, Probe, Reach
 from tenantry_components.agent import (
     RENDERED_FOLDER,
     RUN_SCRIPT,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.spec import Configuration
+from tenantry.tenancy.workload_spec import Configuration
 from tenantry_components.agent import RENDERED_FOLDER
 from tenantry_components.providers.egress_entry import ENTRIES
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tenantry.tenancy.spec import Configuration, DatabaseTier, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry.tenancy.workload_spec import Configuration
 from tenantry_components.agent import CA_FOLDER, ca_mount
 from tenantry_components.egress_login import egress_files
 from tenantry_components.manifest import Manifest

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pulumi
 
-from tenantry.tenancy.spec import Activity, Hold, ModuleKind, ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, Hold, TenantSpec
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec
 from tenantry_components.agent import ca_manifests, configuration_digest, configuration_manifest
 from tenantry_components.manifest import Manifest, keeping, metadata, register
 from tenantry_components.module import address_manifests, module_manifests, volume_claim

@@ -17,7 +17,8 @@ from secrets import SystemRandom
 
 from tenantry.tenancy.following import added, begun, following
 from tenantry.tenancy.scaling import Basis, Reading, Sample, by_load, sample, scalable
-from tenantry.tenancy.spec import ModuleSpec, ScalingSource, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ModuleSpec, ScalingSource
 from tenantry_operator.queueing import Queue
 
 __all__ = ["Sampler"]

@@ -22,8 +22,8 @@ from tenantry.fleet import Fleet
 from tenantry.tenancy.editing import Edit, difference, edited, extending, scaling, suspending
 from tenantry.tenancy.errors import RunFailed
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
-from tenantry.tenancy.spec import ModuleKind
 from tenantry.tenancy.standing import Standing
+from tenantry.tenancy.workload_spec import ModuleKind
 
 if TYPE_CHECKING:
     from tenantry.fleet.tenant_objects import TenantObjects

@@ -19,7 +19,8 @@ from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import TenantryError
 from tenantry.tenancy.room import Usage
 from tenantry.tenancy.scaling import Reading
-from tenantry.tenancy.spec import DatabaseTier, ScalingSource, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry.tenancy.workload_spec import ScalingSource
 from tenantry_components.providers import rabbitmq_server
 from tenantry_components.providers.mariadb_server import OBSERVER, MariaDbServer, Session, server
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from tenantry.engine.cluster import Cluster
 from tenantry.tenancy.errors import DependencyUnavailable
-from tenantry.tenancy.spec import MessagingKind, ModuleKind, TenantSpec
+from tenantry.tenancy.spec import MessagingKind, TenantSpec
+from tenantry.tenancy.workload_spec import ModuleKind
 from tenantry_components.providers.rabbitmq_server import server
 
 __all__ = ["failed_tasks", "held_messages", "running_pods", "running_schedules"]

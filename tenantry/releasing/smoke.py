@@ -10,7 +10,8 @@ from typing import Any
 
 from tenantry.engine.cluster import Cluster
 from tenantry.tenancy.errors import DependencyUnavailable
-from tenantry.tenancy.spec import ModuleSpec, SmokeCheck, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ModuleSpec, SmokeCheck
 
 __all__ = ["smoke_problems"]
 

@@ -23,7 +23,8 @@ from tenantry.tenancy.scaling import (
     targets,
     trimmed,
 )
-from tenantry.tenancy.spec import ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ModuleSpec
 
 __all__ = ["Row", "added", "begun", "explained", "following", "next_campaign_turn", "not_beyond"]
 

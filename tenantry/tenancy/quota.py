@@ -10,15 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tenantry.tenancy.spec import (
-    CacheSpec,
-    DatabaseSpec,
-    DatabaseTier,
-    ModuleKind,
-    ModuleSpec,
-    QuotaSpec,
-    StorageSpec,
-)
+from tenantry.tenancy.spec import CacheSpec, DatabaseSpec, DatabaseTier, QuotaSpec
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec, StorageSpec
 
 __all__ = [
     "AGENT",

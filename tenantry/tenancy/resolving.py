@@ -50,24 +50,20 @@ from tenantry.tenancy.rules import (
 from tenantry.tenancy.sizing import module_specs
 from tenantry.tenancy.spec import (
     Activity,
-    AlertRule,
     BackupSpec,
     CacheSpec,
-    Configuration,
     DatabaseSpec,
     Hold,
     Installed,
     IntegrationSpec,
     LimitSpec,
     MessagingSpec,
-    ModuleSpec,
     Names,
     ScalingSpec,
-    StorageSpec,
     TenantSpec,
-    WorkloadSpec,
 )
 from tenantry.tenancy.workload import ReleaseFields
+from tenantry.tenancy.workload_spec import AlertRule, Configuration, ModuleSpec, StorageSpec, WorkloadSpec
 
 __all__ = ["fingerprint", "resolve", "wish"]
 

@@ -14,8 +14,9 @@ from tenantry.tenancy.model import ModuleOverride, Placement, Tenant
 from tenantry.tenancy.plans import EnvironmentClass, Plan
 from tenantry.tenancy.quantity import cpu_text, mebibytes_text
 from tenantry.tenancy.quota import footprints, peak_pods
-from tenantry.tenancy.spec import DatabaseSpec, DatabaseTier, ModuleKind, ModuleSpec, QuotaSpec
+from tenantry.tenancy.spec import DatabaseSpec, DatabaseTier, QuotaSpec
 from tenantry.tenancy.workload import Workload
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec
 
 __all__ = [
     "check_ceiling",

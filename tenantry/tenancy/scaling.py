@@ -25,7 +25,8 @@ from tenantry.tenancy.quota import (
     standing_footprint,
     standing_pods,
 )
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec
 
 __all__ = [
     "Ask",

@@ -9,17 +9,9 @@ from tenantry.tenancy.model import ModuleOverride, Tenant
 from tenantry.tenancy.placeholders import fill
 from tenantry.tenancy.plans import EnvironmentClass, Plan
 from tenantry.tenancy.quantity import cpu_text, mebibytes_text
-from tenantry.tenancy.spec import (
-    DatabaseTier,
-    MessagingKind,
-    ModuleKind,
-    ModuleSpec,
-    Probe,
-    ScalingSource,
-    ScheduledTask,
-    SmokeCheck,
-)
+from tenantry.tenancy.spec import DatabaseTier, MessagingKind
 from tenantry.tenancy.workload import ModuleFields, ProbeFields, SourceFields, Workload
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec, Probe, ScalingSource, ScheduledTask, SmokeCheck
 
 __all__ = ["module_specs"]
 

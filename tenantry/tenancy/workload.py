@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from tenantry.tenancy.model import Fields, Flag, Whole
 from tenantry.tenancy.plans import Positive, SizeName, TemplateMetadata
 from tenantry.tenancy.quantity import Cpu, Mebibytes
-from tenantry.tenancy.spec import ModuleKind, Reach
+from tenantry.tenancy.workload_spec import ModuleKind, Reach
 
 __all__ = [
     "OWN_MODULES",

@@ -19,7 +19,6 @@ from tenantry.tenancy.quota import quota_of
 from tenantry.tenancy.spec import (
     BackupSpec,
     CacheSpec,
-    Configuration,
     DatabaseSpec,
     DatabaseTier,
     DeletionPolicy,
@@ -28,13 +27,16 @@ from tenantry.tenancy.spec import (
     LimitSpec,
     MessagingKind,
     MessagingSpec,
+    TenantSpec,
+)
+from tenantry.tenancy.workload_spec import (
+    Configuration,
     ModuleKind,
     ModuleSpec,
     Probe,
     Reach,
     ScheduledTask,
     StorageSpec,
-    TenantSpec,
     WorkloadSpec,
 )
 from tests.mocks.aws_account import evaluate_on_aws

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tenantry.tenancy.cell import Peer
-from tenantry.tenancy.spec import Reach, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import Reach
 from tenantry_components.cell_egress import egress_manifests
 from tenantry_components.egress import allowed_hosts
 from tenantry_components.egress_login import EGRESS_FILE

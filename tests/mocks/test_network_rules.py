@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tenantry.tenancy.cell import Peer
-from tenantry.tenancy.spec import DatabaseTier, MessagingKind, Reach, SmokeCheck, TenantSpec
+from tenantry.tenancy.spec import DatabaseTier, MessagingKind, TenantSpec
+from tenantry.tenancy.workload_spec import Reach, SmokeCheck
 from tenantry_components.manifest import component_labels
 from tenantry_components.network_rules import network_policies
 from tests.mocks.conftest import TENANTS, own_servers, tenant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from tenantry.tenancy.naming import INCARNATION_LENGTH, NAME_LENGTH
-from tenantry.tenancy.spec import ModuleKind, ModuleSpec, ScheduledTask, StorageSpec
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec, ScheduledTask, StorageSpec
 
 __all__ = ["incarnations", "modules", "storage", "tenant_names"]
 

@@ -18,7 +18,8 @@ from tenantry.tenancy.following import Row, explained, following, next_campaign_
 from tenantry.tenancy.lifecycle import Claim, Verb
 from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.scaling import Cap, Span, Target, by_cpu, scalable, span_of
-from tenantry.tenancy.spec import Activity, ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import Activity, TenantSpec
+from tenantry.tenancy.workload_spec import ModuleSpec
 from tenantry_operator.actions.drift import KIND as DRIFT
 from tenantry_operator.contract import Context, Outcome
 from tenantry_operator.objects import Stale, Tenants

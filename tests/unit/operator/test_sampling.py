@@ -12,7 +12,8 @@ import pytest
 
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.scaling import Reading
-from tenantry.tenancy.spec import ScalingSource, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ScalingSource
 from tenantry_operator.sampling import Sampler
 from tests.unit.conftest import Resolve
 

@@ -10,7 +10,7 @@ import pytest
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import InvalidInput
 from tenantry.tenancy.placeholders import PLACEHOLDERS, unknown_in
-from tenantry.tenancy.spec import ModuleKind
+from tenantry.tenancy.workload_spec import ModuleKind
 from tests.unit.conftest import Resolve
 
 

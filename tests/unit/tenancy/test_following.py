@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.following import Row, added, begun, explained, following, next_campaign_turn, not_beyond
 from tenantry.tenancy.scaling import Basis, Cap, Sample, Target, steady
-from tenantry.tenancy.spec import ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ModuleSpec
 from tests.unit.conftest import Resolve
 from tests.unit.strategies import modules
 

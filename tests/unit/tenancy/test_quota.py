@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from tenantry.tenancy.quota import AGENT, BACKUP, connections_needed, peak_pods
 from tenantry.tenancy.quota import quota_of as real_quota_of
-from tenantry.tenancy.spec import (
-    CacheSpec,
-    DatabaseSpec,
-    DatabaseTier,
-    ModuleKind,
-    ModuleSpec,
-    QuotaSpec,
-    StorageSpec,
-)
+from tenantry.tenancy.spec import CacheSpec, DatabaseSpec, DatabaseTier, QuotaSpec
+from tenantry.tenancy.workload_spec import ModuleKind, ModuleSpec, StorageSpec
 from tests.unit.strategies import modules, storage
 
 FLEETS = st.lists(modules(), max_size=8)

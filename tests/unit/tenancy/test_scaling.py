@@ -28,7 +28,8 @@ from tenantry.tenancy.scaling import (
     steady,
     targets,
 )
-from tenantry.tenancy.spec import ModuleSpec, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.workload_spec import ModuleSpec
 from tests.unit.conftest import Resolve
 from tests.unit.strategies import modules
 
