@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 __all__ = ["LIMIT_S", "PACK", "Clone"]
 
@@ -29,9 +28,9 @@ class Clone:
         folder, state = where / "clone", where / "state"
         for one in (folder, state):
             one.mkdir()
-        project = yaml.safe_load((_ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
-        project |= {"main": str(_ROOT / "stacks"), "runtime": {"name": "python", "options": {"virtualenv": sys.prefix}}}
-        (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project), encoding="utf-8")
+        shutil.copy(_ROOT / "Pulumi.yaml", folder)
+        (folder / "stacks").symlink_to(_ROOT / "stacks")
+        (folder / ".venv").symlink_to(sys.prefix)
         return cls(folder=folder, state=state)
 
     def settings(self, stack: str) -> Path:
@@ -61,5 +60,8 @@ class Clone:
     def stack(self, name: str, **config: str) -> None:
         """A new stack with this config, under a key of its own."""
         self.must("stack", "init", name, "--secrets-provider", f"hashivault://state-{name}")
+        self.configure(name, **config)
+
+    def configure(self, name: str, **config: str) -> None:
         for key, value in config.items():
             self.must("config", "set", f"tenantry:{key}", value, "--stack", name)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +18,7 @@ import pytest
 from stacks.pins import pins_of
 from tenantry.engine import EmbeddedEngine, Stack
 from tenantry.engine.sealing import delete_key
+from tenantry.engine.storage import StackFiles
 from tenantry.fleet import Fleet
 from tenantry.fleet.programs import tenant_program
 from tenantry.tenancy.catalogue import Catalogue
@@ -23,6 +26,7 @@ from tenantry.tenancy.manifest import load_tenant
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import TenantSpec
 from tests.integration.clone import LIMIT_S, PACK, Clone
+from tests.integration.takeover.test_matrix import EXAMPLES, tenant
 from tests.mocks.mistaken import CELL_MISTAKES, COMPONENT_MISTAKES, EXAMPLE, Mistake, anonymous, mistaken
 
 pytestmark = pytest.mark.pulumi_cli
@@ -82,6 +86,20 @@ def test_a_tenant_lives_by_plain_pulumi_and_the_embedded_engine_goes_on_with_it(
     clone.must("destroy", "--yes", *on)
     clone.must("stack", "rm", "--yes", name)
     delete_key(key)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_plain_pulumi_has_nothing_to_change_in_what_tenantry_made(clone: Clone, fleet: Fleet, example: str) -> None:
+    """As docs/take-over.md tells it: the state's folder, the stack's settings, and the tenant file."""
+    stack, program = tenant(fleet, example)
+    with EmbeddedEngine() as embedded:
+        embedded.up(stack, program)
+        clone = replace(clone, state=fleet.backend)
+        shutil.copy(StackFiles(stack).settings, clone.folder)
+        clone.configure(stack.name, stack="tenant", tenant=str(Catalogue.root() / "examples" / f"{example}.yaml"))
+        clone.must("preview", "--expect-no-changes", "--stack", stack.name)
+        embedded.destroy(stack, lift_protection=True)
+        embedded.remove(stack)
 
 
 @pytest.mark.parametrize(
