@@ -168,6 +168,8 @@ def _in_object(
     )  # refused before anything is written
     if made_by in _ELSEWHERE:
         say(f"{name}: it is managed by {made_by}: change it there too, or this is undone")
+    else:
+        say(f"{name}: write it in its file too: the next `tenantry tenant up` of that file undoes it")
     written = objects.edit(body, patch)
     standing = None
     if wait:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tenantry.engine.cluster import ApiError, Cluster
+from tenantry.fleet.field_owners import APPLIER, adopted, owners
 from tenantry.tenancy.document import Document, validate
+from tenantry.tenancy.editing import difference
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Problem, RunFailed, TenantryError
 from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.model import Tenant
@@ -23,8 +25,7 @@ MANAGED_BY = f"{GROUP}/managed-by"
 SYSTEM_NAMESPACE = "tenantry-system"
 LEASE = "tenantry-operator"
 """Name of the Lease that the operator at work holds."""
-_MANAGER = "tenantry"
-_OURS = frozenset({_MANAGER, "tenantry-operator"})
+_TRIES = 5
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -68,14 +69,15 @@ class TenantObjects:
         return sorted(found, key=lambda one: str(one["metadata"]["name"]))
 
     def apply(self, file: TenantFile, *, driver: str, take_over: bool = False) -> dict[str, Any]:
-        """Write what the file says. driver: for the label of a new tenant; one that is there keeps its own.
+        """Write what the file says: afterwards the object's spec says that and nothing else. driver: for the label of a
+        new tenant; one that is there keeps its own.
 
-        take_over: also fields that another driver wrote. Raises Conflict, naming them, without it; InvalidInput for
-        what the API server does not accept.
+        take_over: also fields that another driver wrote, those that the file lacks too. Raises Conflict, naming them,
+        without it; InvalidInput for what the API server does not accept.
         """
         content = file.document.content
         name, metadata = file.tenant.metadata.name, content["metadata"]
-        present = self.get(name)
+        present = self._adopt(self.get(name), everybody=take_over)
         made_by = driver if present is None or take_over else (present["metadata"].get("labels") or {}).get(MANAGED_BY)
         labels = {**(metadata.get("labels") or {}), **({MANAGED_BY: made_by} if made_by == driver else {})}
         body = {
@@ -88,15 +90,18 @@ class TenantObjects:
             },
             "spec": content["spec"],
         }
+        others = owners(present) if present is not None else ()
         try:
+            if present is not None and others:
+                self._require_ours(present, file, self._apply(name, body, force=take_over, dry_run=True))
             return self._apply(name, body, force=take_over)
         except ApiError as error:
+            if error.status == 409 and others:
+                fields = [str(one["field"]).lstrip(".") for one in error.causes if one.get("field")]
+                raise _not_ours(file, others, fields) from None
             if error.status != 409:
                 raise _refused(error, name, file=file) from None
-            others = _others(present)
-            if others:
-                raise _not_ours(error, file, others) from None
-        try:  # only with what we wrote in another way, such as an object that was made anew
+        try:  # a label or an annotation that the file says otherwise
             return self._apply(name, body, force=True)
         except ApiError as error:
             raise _refused(error, name, file=file) from None
@@ -109,7 +114,7 @@ class TenantObjects:
         change = {"metadata": met, "spec": patch}
         try:
             return self._cluster.request(
-                "PATCH", path_of(name), query={"fieldManager": _MANAGER}, body=change, content_type=_MERGE
+                "PATCH", path_of(name), query={"fieldManager": APPLIER}, body=change, content_type=_MERGE
             )
         except ApiError as error:
             if error.status == 409:
@@ -124,7 +129,7 @@ class TenantObjects:
         patch = {"metadata": {"uid": body["metadata"]["uid"], "annotations": annotations}}
         try:
             self._cluster.request(
-                "PATCH", path_of(name), query={"fieldManager": _MANAGER}, body=patch, content_type=_MERGE
+                "PATCH", path_of(name), query={"fieldManager": APPLIER}, body=patch, content_type=_MERGE
             )
         except ApiError as error:
             raise _refused(error, name) from None
@@ -147,8 +152,41 @@ class TenantObjects:
             return None
         return f"{spec.get('holderIdentity')} {spec.get('renewTime')}" if spec.get("holderIdentity") else ""
 
-    def _apply(self, name: str, body: Body, *, force: bool) -> dict[str, Any]:
-        query = {"fieldManager": _MANAGER, "force": "true" if force else "", "fieldValidation": "Strict"}
+    def _adopt(self, body: dict[str, Any] | None, *, everybody: bool) -> dict[str, Any] | None:
+        """The object, with what stands in its spec noted as applied by us, so that it goes with the file's next line
+        that goes: what we wrote, and for `everybody` what anybody did. Nothing that it says changes."""
+        for _ in range(_TRIES):
+            entries = adopted(body, everybody=everybody) if body is not None else None
+            if body is None or entries is None:
+                return body
+            name = str(body["metadata"]["name"])
+            met = {"uid": body["metadata"]["uid"], "resourceVersion": body["metadata"]["resourceVersion"]}
+            change = {"metadata": {**met, "managedFields": entries}}
+            try:
+                return self._cluster.request(
+                    "PATCH", path_of(name), query={"fieldManager": APPLIER}, body=change, content_type=_MERGE
+                )
+            except ApiError as error:
+                if error.status != 409:
+                    raise _refused(error, name) from None
+            body = self.get(name)  # the operator told something of it meanwhile
+        raise Conflict("the tenant is changed again and again", where=PLURAL, hint="run the command again")
+
+    @staticmethod
+    def _require_ours(present: Body, file: TenantFile, would: Body) -> None:
+        """Raises Conflict where the object would say more than the file: somebody else holds what the file lacks."""
+        wanted, found = (one.tenant.spec.model_dump(mode="json", by_alias=True) for one in (file, file_of(would)))
+        kept = difference(found, wanted)
+        if kept:
+            raise _not_ours(file, owners(present, list(kept)) or owners(present), [f"spec.{name}" for name in kept])
+
+    def _apply(self, name: str, body: Body, *, force: bool, dry_run: bool = False) -> dict[str, Any]:
+        query = {
+            "fieldManager": APPLIER,
+            "force": "true" if force else "",
+            "dryRun": "All" if dry_run else "",
+            "fieldValidation": "Strict",
+        }
         return self._cluster.request("PATCH", path_of(name), query=query, body=body, content_type=_APPLY)
 
 
@@ -166,18 +204,10 @@ def file_of(body: Mapping[str, Any]) -> TenantFile:
     return TenantFile(tenant=validate(document, Tenant, noun="the Tenant object"), document=document)
 
 
-def _others(body: Body | None) -> Sequence[str]:
-    """Who else wrote the object's spec."""
-    entries = (body or {"metadata": {}})["metadata"].get("managedFields") or ()
-    writers = {str(one.get("manager")) for one in entries if "f:spec" in (one.get("fieldsV1") or {})}
-    return sorted(writers - _OURS)
-
-
-def _not_ours(error: ApiError, file: TenantFile, others: Sequence[str]) -> Conflict:
-    fields = ", ".join(str(one.get("field")).lstrip(".") for one in error.causes if one.get("field"))
+def _not_ours(file: TenantFile, others: Sequence[str], fields: Sequence[str]) -> Conflict:
     return Conflict(
         f"tenant {file.tenant.metadata.name} was changed by {' and '.join(others)}"
-        + (f", who wrote {fields}" if fields else ""),
+        + (f", who wrote {', '.join(fields)}" if fields else ""),
         where=file.source,
         hint="change it there, or have this file's values with --take-over",
     )
