@@ -27,7 +27,7 @@ def own_database(
     standing = [volume, *(register(manifest, parent=parent, after=after) for manifest in others)]
     running = register(server, parent=parent, after=[*after, *standing], options=keeping(spec))
     ready: list[pulumi.Resource] = [*standing, running]
-    if spec.cell.spec.kubernetes.simulated_nodes:
+    if not spec.login_kept:
         return tuple(ready)
     for letter, username, role in (
         ("a", spec.names.account_a, spec.names.database_role_a),

@@ -155,8 +155,12 @@ def _print_rows(fleet: Fleet, rows: Sequence[_Row]) -> None:
         if simulated:
             out.print('  eval "$(tenantry local env)"')
         out.print(f"  kubectl -n {done_spec.names.namespace} get all,networkpolicy,resourcequota")
-        mount = fleet.cell.spec.openbao.database_mount
-        out.print(f"  bao read {mount}/static-creds/{done_spec.names.database_role_a}")
+        openbao = fleet.cell.spec.openbao
+        out.print(
+            f"  bao read {openbao.database_mount}/static-creds/{done_spec.names.database_role_a}"
+            if done_spec.login_kept
+            else f"  bao kv list {openbao.kv_mount}/{done_spec.names.kv_path}"
+        )
 
 
 def print_records(records: Sequence[Record], bodies: Mapping[str, Mapping[str, Any]]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
+from pathlib import Path
 
 import pymysql
 
@@ -29,6 +31,19 @@ class MariaDB(Part):
     @property
     def owner(self) -> Owner:
         return owner_of("mysql")
+
+    @property
+    def socket(self) -> Path:
+        """In a folder that only the server's account, ours and root may enter."""
+        return self.folder / "data" / "server.sock"
+
+    @property
+    def administrator(self) -> str:
+        """Who may do everything on the socket, without a password: the system account that keeps the platform."""
+        try:
+            return pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:  # an account without a name, which the server could not tell either
+            return "root"
 
     def program(self) -> Program:
         return Program(
@@ -59,7 +74,7 @@ class MariaDB(Part):
 datadir = {folder / "data"}
 tmpdir = {folder / "temporary"}
 secure_file_priv = {folder / "files"}
-socket = {folder / "data" / "server.sock"}
+socket = {self.socket}
 pid_file = {folder / "data" / "server.pid"}
 bind_address = {",".join(self.site.service_addresses)}
 port = {self.port}
@@ -116,6 +131,8 @@ encrypt_tmp_disk_tables = ON
                     # The start-up script's own tables are Aria, which this setting would forbid.
                     "--enforce-storage-engine=",
                     "--auth-root-authentication-method=socket",
+                    # Besides root, which always is one.
+                    f"--auth-root-socket-user={self.administrator}",
                     *((f"--user={self.owner.name}",) if self.owner.name else ()),
                     "--skip-test-db",
                     f"--extra-file={statements}",

@@ -230,12 +230,13 @@ class LocalPlatform:
         openbao = OpenBao(site)
         authority, token = str(layout.ca_file), openbao.admin_token() or ""
         return {
-            "PATH": os.pathsep.join([str(layout.tools), os.environ.get("PATH", os.defpath)]),
+            "PATH": _path_with(layout.tools),
             "KUBECONFIG": str(existing.kubeconfig if existing else layout.client / "kubeconfig"),
             **{f"{prefix}_ADDR": openbao.url for prefix in ("VAULT", "BAO")},
             **{f"{prefix}_TOKEN": token for prefix in ("VAULT", "BAO")},
             **{f"{prefix}_CACERT": authority for prefix in ("VAULT", "BAO")},
-            # `mariadb` reads my.cnf in MYSQL_HOME: host, port and the authority to trust.
+            # `mariadb` reads my.cnf in MYSQL_HOME: the server's socket, where the system tells who we are; over TCP its
+            # port and the authority to trust.
             "MYSQL_HOME": str(layout.client),
             "MYSQL_HOST": LOOPBACK,
             "MYSQL_TCP_PORT": str(site.ports[MariaDB.name]),
@@ -370,14 +371,22 @@ def _link_tools(site: Site) -> None:
             link.symlink_to(site.tools[name])
 
 
+def _path_with(folder: Path) -> str:
+    """The search path with the folder in front, however often it is asked for."""
+    there = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([str(folder), *(one for one in there if one != str(folder))])
+
+
 def _leave_for_users(site: Site, *, simulated: bool, operated: bool) -> None:
-    """Write what others read: the cell file and MariaDB's client options."""
+    """Write what others read: the cell file and MariaDB's client options. These hold no password: on the server's
+    socket it is the system that says who somebody is."""
     layout = site.layout
     make_folder(layout.client, 0o700)
+    mariadb = MariaDB(site, OpenBao(site))
     write_file(
         layout.client / "my.cnf",
-        f"[client]\nhost = {LOOPBACK}\nport = {site.ports[MariaDB.name]}\nprotocol = tcp\n"
-        f"ssl-ca = {layout.ca_file}\nssl-verify-server-cert\n",
+        f"[client]\nhost = localhost\nsocket = {mariadb.socket}\nuser = {mariadb.administrator}\n"
+        f"port = {mariadb.port}\nssl-ca = {layout.ca_file}\nssl-verify-server-cert\n",
     )
     days = int(read_json(layout.record).get("copies_days") or 0)
     cell = describe(site, simulated=simulated, operated=operated, copies_days=days)

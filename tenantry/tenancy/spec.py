@@ -260,6 +260,12 @@ class TenantSpec:
     hold: Hold = Hold.NONE
 
     @property
+    def login_kept(self) -> bool:
+        """Whether OpenBao holds and rotates the database accounts. A server of the tenant's own on simulated nodes only
+        stands as an object: nobody can log in to it."""
+        return self.database.tier is not DatabaseTier.DEDICATED or not self.cell.spec.kubernetes.simulated_nodes
+
+    @property
     def labels(self) -> dict[str, str]:
         """Labels that every object of the tenant carries; deletion and drift find objects by them."""
         return {

@@ -84,9 +84,15 @@ def test_no_file_of_the_users_data_folder_is_readable_by_others(user: User) -> N
     assert open_files == []
 
 
+def test_plain_mariadb_works_without_a_password_anywhere(user: User) -> None:
+    assert user.shell("mariadb -N -e 'select 1'").stdout.split() == ["1"]
+    assert "password" not in user.shell('cat "$MYSQL_HOME/my.cnf"').stdout
+
+
 def test_mariadb_answers_over_tls_only_and_knows_no_anonymous_user(user: User) -> None:
-    refused = user.shell('mariadb --skip-ssl -u nobody -e "select 1"', code=None)
-    assert refused.returncode != 0
+    for way in ("-h 127.0.0.1 --skip-ssl", "-h 127.0.0.1", ""):
+        refused = user.shell(f'mariadb {way} -u nobody -e "select 1"', code=1)
+        assert ("secure transport" in refused.stderr) is ("--skip-ssl" in way)
 
 
 def test_openbao_is_unsealed_and_writes_an_audit_log(user: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import stat
@@ -124,10 +125,13 @@ def test_a_users_own_commands_work(own: LocalPlatform) -> None:
     assert nodes.stdout.split() == ["node/local-a", "node/local-b", "node/local-c"], nodes.stderr
     mounts = _run(own, "bao", "secrets", "list", "-format=json")
     assert '"cell/"' in mounts.stdout, mounts.stderr
+    administrator = _run(own, "mariadb", "--batch", "--skip-column-names", "--execute=SELECT 1, CURRENT_USER()")
+    assert administrator.stdout.split() == ["1", f"{getpass.getuser()}@localhost"], administrator.stderr
     login = read_json(Layout.of(own.name, own.home).bootstrap / "mariadb.json")
     version = _run(
         own,
         "mariadb",
+        "--host=127.0.0.1",
         "--user=tenantry",
         "--batch",
         "--execute=SHOW STATUS LIKE 'Ssl_version'",
