@@ -133,11 +133,16 @@ def logs(
     part: Annotated[str, typer.Argument(help="A part, as `tenantry local status` names it.")],
     name: NameOption = "default",
     lines: Annotated[int, typer.Option("--lines", "-l", min=1, help="How many of the last lines.")] = 100,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the end of one part's log."""
     path = LocalPlatform(name).logs(part)
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.splitlines()[-lines:]:
+    found = text.splitlines()[-lines:]
+    if as_json:
+        print_json({"name": name, "part": part, "file": str(path), "lines": found})
+        return
+    for line in found:
         typer.echo(line)
 
 

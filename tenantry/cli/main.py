@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from tenantry.cli import (
     cell_commands,
@@ -23,6 +24,7 @@ from tenantry.cli import (
     tenant_commands,
 )
 from tenantry.cli.reporting import err, error_document, exit_code_of, flatten, print_json, report_error
+from tenantry.tenancy.errors import InvalidInput, TenantryError
 
 __all__ = ["app", "main"]
 
@@ -60,18 +62,29 @@ def _options(
 
 def main() -> None:
     """Entry point of the `tenantry` command."""
+    as_json = "--json" in sys.argv
     try:
-        app()
+        # With --json what was typed wrong comes to us as well: Typer would tell it in a box on standard error.
+        sys.exit(app(prog_name="tenantry", standalone_mode=not as_json) or 0)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to finish what it began")
         sys.exit(130)
+    except TyperException as error:
+        ours = [_mistyped(error)]
     except Exception as error:
         ours = list(flatten(error))
         if not ours:
             raise
-        if "--json" in sys.argv:
-            print_json({"errors": [error_document(one) for one in ours]})
-        else:
-            for one in ours:
-                report_error(one)
-        sys.exit(exit_code_of(ours))
+    if as_json:
+        print_json({"errors": [error_document(one) for one in ours]})
+    else:
+        for one in ours:
+            report_error(one)
+    sys.exit(exit_code_of(ours))
+
+
+def _mistyped(error: TyperException) -> TenantryError:
+    """What Typer does not understand: an option, an argument, a command."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = "tenantry" if context is None else context.command_path
+    return InvalidInput(error.format_message(), source=command, hint=f"see `{command} --help`")

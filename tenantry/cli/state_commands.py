@@ -76,8 +76,12 @@ def export_state(
     cell: CellOption = None,
     local: LocalOption = "default",
     engine: EngineOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write a stack's state as `pulumi stack export` does: JSON, secrets still encrypted. Takes no lock."""
+    """Write a stack's state as `pulumi stack export` does: JSON, secrets still encrypted. Takes no lock.
+
+    On standard output the state is the document, with and without --json.
+    """
     with _opened(_named(name), shared, backend, project, cell, local, engine) as (running, (chosen,)):
         if version is None:
             document = dict(running.export(chosen.stack))
@@ -88,7 +92,10 @@ def export_state(
         sys.stdout.write(text)
     else:
         write_atomically(output.absolute(), text.encode())
-        say(f"{chosen.title}: state written to {output}")
+        if as_json:
+            print_json({"stack": chosen.stack.name, "written": str(output)})
+        else:
+            say(f"{chosen.title}: state written to {output}")
 
 
 @app.command("import")

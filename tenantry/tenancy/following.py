@@ -30,6 +30,7 @@ __all__ = ["Row", "added", "begun", "explained", "following", "next_campaign_tur
 
 Samples = Mapping[str, Sequence[Sample]]
 """By module, oldest first."""
+_DECIDED = (Basis.BY_HAND.value, Basis.CAMPAIGN.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,8 @@ def explained(rows: Iterable[Row], earlier: Iterable[Mapping[str, Any]]) -> list
     """The status's list of modules, by name.
 
     A sentence stays as it was first said while number, cap and kind of reason are the same: figures that move at each
-    reading would be a write each time. That demand is being watched is no reason of its own.
+    reading would be a write each time. That demand is being watched is no reason of its own, unless what people had
+    decided was the reason until now.
     """
     said = {str(one.get("name")): one for one in earlier}
     told = []
@@ -142,7 +144,8 @@ def explained(rows: Iterable[Row], earlier: Iterable[Mapping[str, Any]]) -> list
         cap = None if target.cap is None else target.cap.value
         why, basis = target.why, target.basis.value
         same = (before.get("replicas"), before.get("cappedBy")) == (target.replicas, cap)
-        if same and (basis == before.get("basis") or target.basis is Basis.STEADYING):
+        watched = target.basis is Basis.STEADYING and before.get("basis") not in _DECIDED
+        if same and (basis == before.get("basis") or watched):
             why, basis = str(before.get("why")), str(before.get("basis"))
         entry = {"name": target.module, "replicas": target.replicas, "ready": row.ready, "why": why, "basis": basis}
         told.append(entry if cap is None else {**entry, "cappedBy": cap})

@@ -165,7 +165,9 @@ class Replicas(Fields):
     @model_validator(mode="after")
     def _ordered(self) -> Replicas:
         if self.min > self.max:
-            raise PydanticCustomError("replicas", "min is larger than max", {"hint": f"write max: {self.min}"})
+            raise PydanticCustomError(
+                "replicas", "min is larger than max", {"hint": "raise max as far as the plan goes, or lower min"}
+            )
         return self
 
 
@@ -280,7 +282,7 @@ class ScheduledReplicas(Fields):
         if self.least is None and self.most is None:
             raise PydanticCustomError("campaign", "neither least nor most is given", {"hint": "write one of them"})
         if self.least is not None and self.most is not None and self.least > self.most:
-            raise PydanticCustomError("campaign", "least is larger than most", {"hint": f"write most: {self.least}"})
+            raise PydanticCustomError("campaign", "least is larger than most", {"hint": "raise most, or lower least"})
         return self
 
 

@@ -154,6 +154,14 @@ def test_a_sentence_is_written_anew_only_where_it_says_something_new(second: Tar
     assert explained([Row(target=second, ready=2)], [row]) == [row]
 
 
+@pytest.mark.parametrize(("basis", "why"), [(Basis.BY_HAND, "set by hand"), (Basis.CAMPAIGN, "campaign black-friday")])
+def test_what_people_no_longer_say_is_not_told_while_demand_is_watched(basis: Basis, why: str) -> None:
+    first = explained([Row(target=target(3, why, basis), ready=3)], [])
+    (row,) = explained([Row(target=target(3, "as it ran", Basis.STEADYING), ready=3)], first)
+    assert (row["why"], row["basis"], row["replicas"]) == ("as it ran", "Steadying", 3)
+    assert explained([Row(target=target(3, "not measured yet", Basis.STEADYING), ready=3)], [row]) == [row]
+
+
 def test_the_next_turn_of_a_calendar_is_known(resolve_text: Resolve, operated: Cell) -> None:
     spec = resolve_text(OFF_SEASON % 1, cell=operated)
     assert next_campaign_turn(spec, NOW) == datetime(2026, 11, 27, 22, tzinfo=UTC)
