@@ -9,12 +9,12 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +25,13 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.kubectl import measure_kubectl, twin_of
 from bench.takeover import OPERATIONS, Cost, measure_engines
 from bench.throughput import Throughput, measure_throughput
 from tenantry.engine import EmbeddedEngine
 from tenantry.engine.choosing import EngineKind
 from tenantry.engine.interface import Event, Op, ResourceFinished
-from tenantry.fleet import Fleet, manifests
+from tenantry.fleet import Fleet
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.catalogue import Catalogue
 from tenantry.tenancy.errors import DependencyUnavailable
@@ -59,6 +60,8 @@ class Figures:
     kubectl_ready: list[float] = field(default_factory=list)
     kubectl_again: list[float] = field(default_factory=list)
     side_by_side: dict[str, Throughput] = field(default_factory=dict)
+    kubectl_side_by_side: dict[str, float] = field(default_factory=dict)
+    """Tenants a second."""
     worker_mib: float = 0.0
     engines: dict[EngineKind, dict[str, Cost]] = field(default_factory=dict)
     """Empty where there is no Pulumi CLI."""
@@ -101,6 +104,12 @@ def measure(platform: LocalPlatform, plan: str, repeat: int, side_by_side: int, 
         for name in ("starter", "growth"):
             files = [_tenant(_example_of(name), f"{name}-{index}") for index in range(side_by_side)]
             figures.side_by_side[name] = measure_throughput(fleet, platform, files, parallel=parallel)
+            with ExitStack() as stack:
+                specs = [
+                    _resolve(fleet, _tenant(_example_of(name), f"{name}-twin-{one}")) for one in range(side_by_side)
+                ]
+                twins = [stack.enter_context(twin_of(fleet, spec)) for spec in specs]
+                figures.kubectl_side_by_side[name] = measure_kubectl(twins, parallel=parallel)
         figures.worker_mib = max(_mib(child) for child in _workers())
     # The workers have ended, so that what is measured now is not theirs.
     try:
@@ -146,24 +155,15 @@ def _one_turn(fleet: Fleet, template: TenantFile, turn: int, figures: Figures) -
 
 
 def _kubectl(fleet: Fleet, template: TenantFile, turn: int, figures: Figures) -> None:
-    twin = _resolve(fleet, _tenant(template, f"kubectl-{turn}"))
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        files = fleet.manifests(twin)
-        manifests.write_tree(files, tree)
-        namespace = [name for name in files if "/namespace-" in name]
+    with twin_of(fleet, _resolve(fleet, _tenant(template, f"kubectl-{turn}"))) as twin:
         began = time.perf_counter()
-        for name in namespace:
-            _run("kubectl", "apply", "--server-side", "-f", str(tree / name))
-        _run("kubectl", "apply", "--server-side", "--recursive", "-f", str(tree))
+        twin.apply()
         figures.kubectl_apply.append(time.perf_counter() - began)
-        wait = ("kubectl", "-n", twin.names.namespace, "wait", "--timeout=120s", "--all")
-        _run(*wait, "--for=condition=Available", "deployment")
+        twin.wait()
         figures.kubectl_ready.append(time.perf_counter() - began)
         began = time.perf_counter()
-        _run("kubectl", "apply", "--server-side", "--recursive", "-f", str(tree))
+        twin.apply_again()
         figures.kubectl_again.append(time.perf_counter() - began)
-    _run("kubectl", "delete", "namespace", twin.names.namespace, "--wait=false")
 
 
 def _example_of(plan: str) -> TenantFile:
@@ -212,12 +212,6 @@ def _mib(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 2**20
 
 
-def _run(*arguments: str) -> None:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")
-
-
 def _spread(values: Sequence[float]) -> str:
     return f"{median(values):.3g} ({min(values):.3g}–{max(values):.3g})"
 
@@ -262,7 +256,7 @@ def _print(figures: Figures) -> None:
         ("unchanged / kubectl apply again", f"{ratios['unchanged_to_kubectl']:.2f}", ""),
         ("unchanged, recognised by fingerprint, ms", _spread(figures.recognised_ms), "< 5"),
         ("preview, nothing changed, s", _spread(figures.preview), ""),
-        *_throughput_rows(figures.side_by_side),
+        *_throughput_rows(figures),
         ("largest worker, MiB", f"{figures.worker_mib:.0f}", "< 200"),
         *_engine_rows(figures.engines),
     )
@@ -271,13 +265,14 @@ def _print(figures: Figures) -> None:
     Console().print(table)
 
 
-def _throughput_rows(found: dict[str, Throughput]) -> Iterator[tuple[str, str, str]]:
-    for name, one in found.items():
+def _throughput_rows(figures: Figures) -> Iterator[tuple[str, str, str]]:
+    for name, one in figures.side_by_side.items():
         yield (
             f"{one.tenants} tenants side by side, {name} ({one.resources} resources), a second",
             (f"{one.tenants_a_second:.2f}"),
             "≥ 3",
         )
+        yield "  their Kubernetes objects alone by kubectl, a second", f"{figures.kubectl_side_by_side[name]:.2f}", ""
         costly = sorted(one.cpu_seconds_a_tenant.items(), key=lambda part: -part[1])[:5]
         yield "  CPU s a tenant", f"{one.cpu_seconds:.2f}", ""
         for part, seconds in costly:

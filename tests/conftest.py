@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(path: Path) -> str:
-    """e2e: one user's machine. realpods: one real node. integration: one cell, but for the tests that break a platform
+    """e2e: one user's machine. realpods: one real node. integration: two cells, but for the tests that break a platform
     of their own. The others need nothing running (`deploying` only other people's programs): each file goes where there
     is room."""
     match path.parts[:2]:
@@ -29,6 +29,8 @@ def _group(path: Path) -> str:
             return "faults"
         case ("realpods", _):
             return "real node"
+        case ("integration", "operator" | "recovery" | "releasing" | "scaling" | "takeover"):
+            return "another cell"
         case ("integration", folder) if folder != "deploying":
             return "cell"
     return str(path)
