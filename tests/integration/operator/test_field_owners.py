@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from tenantry.fleet.tenant_objects import TenantObjects
 from tenantry.local import LocalPlatform
@@ -113,5 +114,7 @@ def test_kubectl_as_the_same_field_manager_warns_of_nothing_and_shares_all(
 def test_what_a_command_edited_is_undone_by_the_file(operated: Operated, name: str) -> None:
     objects = operated.objects
     up(objects, WITHOUT.format(name=name))
-    objects.edit(objects.require(name), {"suspended": True, "modules": {"web": {"scale": 1}}})
+    for attempt in Retrying(retry=retry_if_exception_type(Conflict), stop=stop_after_delay(60), wait=wait_fixed(0.2)):
+        with attempt:  # the operator tells its first status meanwhile
+            objects.edit(objects.require(name), {"suspended": True, "modules": {"web": {"scale": 1}}})
     assert written(up(objects, WITHOUT.format(name=name))) == set()
