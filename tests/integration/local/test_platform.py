@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -188,8 +187,9 @@ def test_a_killed_part_comes_back_by_itself(own: LocalPlatform, name: str) -> No
     _await_running(own)
     pid = _pids(own)[name]
     assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(10)
     _await_running(own)
     assert _pids(own)[name] != pid
 
