@@ -15,6 +15,13 @@ if [ -n "${TENANTRY_EGRESS:-}" ]; then
 fi
 [ -n "${TENANTRY_CONFIGURATION:-}" ] || exec "$@"
 
+# Before all that takes time: a signal that comes early must reach the command as any other.
+child= early=
+for signal in TERM INT QUIT HUP USR1 USR2 WINCH; do
+    # shellcheck disable=SC2064 # the name is meant to be filled in now
+    trap "early=$signal; [ -z \"\$child\" ] || kill -$signal \"\$child\" 2>/dev/null" "$signal"
+done
+
 digest() { cat "$TENANTRY_CONFIGURATION"/* 2>/dev/null | sha256sum; }
 
 started_with=$(digest)
@@ -23,6 +30,8 @@ patience=$((0x$(hostname | sha256sum | cut -c 1-6) % ${TENANTRY_RESTART_SPREAD:-
 
 "$@" &
 child=$!
+# A process that has only just forked still has this shell's traps, and would lose the signal.
+[ -z "$early" ] || { sleep 1 && kill "-$early" "$child" 2>/dev/null; }
 
 (
     while sleep "${TENANTRY_CHECK_SECONDS:-5}"; do
@@ -35,11 +44,6 @@ child=$!
     done
 ) &
 watcher=$!
-
-for signal in TERM INT QUIT HUP USR1 USR2 WINCH; do
-    # shellcheck disable=SC2064 # the name is meant to be filled in now
-    trap "kill -$signal $child 2>/dev/null" "$signal"
-done
 
 # A trapped signal ends `wait` early; the child's own status is what the last one gives.
 while :; do

@@ -56,3 +56,15 @@ def test_the_kubelets_signal_reaches_the_command(environment: dict[str, str]) ->
         output, _said = process.communicate(timeout=20)
     assert output == "ended\n"
     assert process.returncode == 7
+
+
+def test_a_signal_that_comes_before_the_command_has_started_reaches_it_too(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    early = tmp_path / "bin" / "hostname"
+    early.parent.mkdir()
+    early.write_text("#!/bin/sh\nkill -TERM $(cut -d ' ' -f 4 /proc/$PPID/stat)\n", encoding="utf-8")
+    early.chmod(0o755)
+    process = start(environment | {"PATH": f"{early.parent}:{environment['PATH']}"}, "exec sleep 60")
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM
