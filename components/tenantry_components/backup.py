@@ -109,6 +109,8 @@ def backup_environment(spec: TenantSpec) -> dict[str, str]:
     }
     if authorities(spec) or cell.ca_bundle:
         settings["database_ca"] = f"{CA_FOLDER}/ca.pem"
+    if cell.backups.peer is not None and cell.ca_bundle:
+        settings["store_ca"] = f"{CA_FOLDER}/ca.pem"
     return {
         "TMPDIR": "/scratch",
         "VAULT_ADDR": f"http://127.0.0.1:{_OPENBAO_PORT}",
@@ -117,8 +119,13 @@ def backup_environment(spec: TenantSpec) -> dict[str, str]:
 
 
 def _files(spec: TenantSpec) -> tuple[Configuration, ...]:
-    """What the agent renders: whom to trust, and the login to the egress proxy, by which copies leave."""
-    return (*authorities(spec), egress_file(spec))
+    """What the agent renders: whom to trust, and the login to the egress proxy where copies leave by it."""
+    return (*authorities(spec), *((egress_file(spec),) if _leaves(spec) else ()))
+
+
+def _leaves(spec: TenantSpec) -> bool:
+    """Whether copies leave the cell's network, which they do by the egress proxy alone."""
+    return spec.cell.spec.backups.peer is None
 
 
 def _template(spec: TenantSpec) -> Manifest:
@@ -139,7 +146,7 @@ def _template(spec: TenantSpec) -> Manifest:
                 "command": ["/bin/sh", RUN_SCRIPT, "tenantry-backup", "run"],
                 "env": [
                     *({"name": name, "value": value} for name, value in backup_environment(spec).items()),
-                    *egress_environment(),
+                    *(egress_environment() if _leaves(spec) else ()),
                 ],
                 "resources": resources(FOOTPRINT),
                 "securityContext": container_security(),

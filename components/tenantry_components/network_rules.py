@@ -31,6 +31,7 @@ def network_policies(spec: TenantSpec) -> tuple[Manifest, ...]:
         _policy(spec, "default-deny", {}, ingress=[], egress=[]),
         _policy(spec, "reach-dns", {}, egress=[peer_rule("to", [spec.cell.spec.kubernetes.dns_peer], 53, dns=True)]),
         *_outward(spec),
+        *_store(spec),
         *_public(spec),
         *_metrics(spec),
         *_smoke(spec),
@@ -54,7 +55,7 @@ def _outward(spec: TenantSpec) -> list[Manifest]:
             # Every pod with a credential agent logs in there, whatever its own process may reach.
             pods = [module.name for module in spec.workload.modules if with_agent or reach in module.reach]
             pods += [name for name, own in ((DATABASE, _own_database(spec)), (CACHE, spec.cache.dedicated)) if own]
-        if spec.backup.enabled and reach in (Reach.DATABASE, Reach.OPENBAO, Reach.EGRESS):
+        if spec.backup.enabled and reach in _backup_reaches(spec):
             pods.append(BACKUP)
         if not pods:
             continue
@@ -74,6 +75,20 @@ def _outward(spec: TenantSpec) -> list[Manifest]:
                 rule = peer_rule("to", [cell.egress.peer], cell.egress.port)
         policies.append(_policy(spec, f"reach-{reach.value}", _any_of(pods), egress=[rule]))
     return policies
+
+
+def _backup_reaches(spec: TenantSpec) -> tuple[Reach, ...]:
+    outside = spec.cell.spec.backups.peer is None
+    return (Reach.DATABASE, Reach.OPENBAO, *((Reach.EGRESS,) if outside else ()))
+
+
+def _store(spec: TenantSpec) -> list[Manifest]:
+    """Copies go to a store in the cell's own network without the egress proxy."""
+    backups = spec.cell.spec.backups
+    if backups.peer is None or not spec.backup.enabled:
+        return []
+    rule = peer_rule("to", [backups.peer], port_of(backups.url))
+    return [_policy(spec, "reach-store", _any_of([BACKUP]), egress=[rule])]
 
 
 def _public(spec: TenantSpec) -> list[Manifest]:

@@ -20,9 +20,10 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from tenantry.backup.settings import Settings
+from tenantry.tenancy.cell import CellSpec
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput
 
-__all__ = ["CREDENTIALS", "Store", "StoredObject", "open_store", "store_at"]
+__all__ = ["CREDENTIALS", "Store", "StoredObject", "cell_store", "open_store"]
 
 CREDENTIALS = "backup-store"
 """Name of the tenant's kv secret with `access_key_id`, `secret_access_key` and perhaps `session_token`."""
@@ -119,26 +120,42 @@ def open_store(settings: Settings, credentials: dict[str, Any] | None) -> Store:
             "the store's secret lacks access_key_id or secret_access_key",
             source=f"{settings.kv_mount}/{settings.kv_path}/{CREDENTIALS}",
         )
-    return store_at(
+    return _store_at(
         settings.store_url,
         kind=settings.store_kind,
         prefix=settings.store_prefix,
         region=settings.store_region,
-        authority=settings.store_ca,
+        authority=_authority(settings.store_ca),
         credentials=given,
     )
 
 
-def store_at(
+def cell_store(cell: CellSpec, prefix: str) -> Store:
+    """The objects below a prefix of the cell's backup store, with the credentials that the surroundings give (a pod's
+    identity, AWS_… variables)."""
+    backups = cell.backups
+    trusted = cell.ca_bundle.encode() if backups.peer is not None and cell.ca_bundle else None
+    return _store_at(backups.url, kind=backups.kind, prefix=prefix, authority=trusted)
+
+
+def _authority(file: Path | None) -> bytes | None:
+    try:
+        return file.read_bytes() if file is not None else None
+    except OSError as error:
+        raise InvalidInput(f"the authority's file cannot be read ({type(error).__name__})", source=str(file)) from None
+
+
+def _store_at(
     url: str,
     *,
     kind: Literal["s3", "folder"],
     prefix: str,
     region: str = "us-east-1",
-    authority: Path | None = None,
+    authority: bytes | None = None,
     credentials: Mapping[str, str] | None = None,
 ) -> Store:
-    """The objects below a prefix. credentials: None or empty for what the surroundings give."""
+    """The objects below a prefix. authority: PEM that signed the store's certificate, None for the public ones.
+    credentials: None or empty for what the surroundings give."""
     if kind == "folder":
         root = Path(url)
         if not root.is_dir():
@@ -153,12 +170,7 @@ def store_at(
         "timeout": timedelta(seconds=120),
     }
     if authority is not None:
-        try:
-            client["root_certificate"] = authority.read_bytes()
-        except OSError as error:
-            raise InvalidInput(
-                f"the authority's file cannot be read ({type(error).__name__})", source=str(authority)
-            ) from None
+        client["root_certificate"] = authority
     backend = S3Store(
         bucket=parts.path.strip("/"),
         endpoint=f"{parts.scheme}://{parts.netloc}",

@@ -12,7 +12,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from tenantry.backup.store import store_at
+from tenantry.backup.store import cell_store
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
@@ -179,8 +179,8 @@ def _keys(work: Erasing) -> None:
 
 def _copies(work: Erasing) -> None:
     """The tenant's backups go now, or with their last day. Half-written files of killed runs go either way."""
-    backups, copies = work.fleet.cell.spec.backups, work.fleet.cell.spec.copies
-    store = store_at(backups.url, kind=backups.kind, prefix=work.names.backup_prefix)
+    copies = work.fleet.cell.spec.copies
+    store = cell_store(work.fleet.cell.spec, work.names.backup_prefix)
     store.sweep()
     if work.deletion.policy is DeletionPolicy.DELETE or copies.tenant_backup_days == 0:
         store.delete([one.name for one in store.objects()])

@@ -6,8 +6,8 @@ import hashlib
 from datetime import datetime
 
 from tenantry.backup.manifest import MANIFEST
-from tenantry.recovery.identity import holds_data
-from tenantry.recovery.taken import newest, store_of, take_now
+from tenantry.recovery.identity import as_tenant, holds_data
+from tenantry.recovery.taken import newest, take_now
 from tenantry.tenancy.deletion import FinalBackup
 from tenantry.tenancy.spec import DeletionPolicy, TenantSpec
 
@@ -25,7 +25,7 @@ def final_backup(spec: TenantSpec, *, since: datetime) -> FinalBackup:
         return FinalBackup(note="the tenant's file switches backups off")
     if not holds_data(spec):
         return FinalBackup(note="the tenant's own database server was simulated and never held data")
-    store = store_of(spec)
-    manifest = newest(store, since) or take_now(spec, job=_JOB)
-    text = store.get(f"{manifest.id}/{MANIFEST}") or manifest.text()
+    with as_tenant(spec) as around:
+        manifest = newest(around.store, since) or take_now(spec, job=_JOB)
+        text = around.store.get(f"{manifest.id}/{MANIFEST}") or manifest.text()
     return FinalBackup(id=manifest.id, sha256=hashlib.sha256(text).hexdigest(), size_bytes=manifest.size)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from tenantry.backup.catalogue import catalogue
-from tenantry.backup.store import store_at
+from tenantry.backup.store import cell_store
 from tenantry.fleet import Fleet
 from tenantry.fleet.programs import tenant_stack
 from tenantry.openbao import openbao
@@ -26,8 +26,7 @@ def survey(fleet: Fleet, deletion: Deletion) -> dict[str, Any]:
         for one in (state or {}).get("resources") or ()
         if one.get("custom") and not str(one["type"]).startswith("pulumi:providers:")
     )
-    backups = fleet.cell.spec.backups
-    found = catalogue(store_at(backups.url, kind=backups.kind, prefix=derived.backup_prefix))
+    found = catalogue(cell_store(fleet.cell.spec, derived.backup_prefix))
     return {
         "resources": dict(sorted(kinds.items())),
         "database": _schema(fleet, derived.schema),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
@@ -12,7 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from tenantry.inventory.findings import Finding, Searched, Subject
-from tenantry.tenancy.cell import Backups
+from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = ["search_files", "search_store"]
@@ -48,11 +49,11 @@ def _holds(path: Path, mark: bytes) -> bool:
         raise DependencyUnavailable(f"the inventory cannot read a file ({error.strerror})", where=str(path)) from None
 
 
-def search_store(subject: Subject, backups: Backups) -> Searched:
+def search_store(subject: Subject, cell: Cell) -> Searched:
     """Names in the backup store, as folders and single objects; backups themselves are ciphertext."""
     looked_at, findings = 0, []
     try:
-        store = _open(backups)
+        store = _open(cell)
         for folder in _FOLDERS:
             listed = obstore.list_with_delimiter(store, folder)
             names = [*(f"{one}/" for one in listed["common_prefixes"]), *(one["path"] for one in listed["objects"])]
@@ -61,19 +62,23 @@ def search_store(subject: Subject, backups: Backups) -> Searched:
     except (BaseError, OSError) as error:
         raise DependencyUnavailable(
             f"the inventory cannot list the backup store ({type(error).__name__})",
-            where=backups.url,
+            where=cell.spec.backups.url,
             hint="is it there, and do the surroundings' credentials allow a list?",
         ) from None
     return Searched(system="store", looked_at=looked_at, findings=tuple(findings))
 
 
-def _open(backups: Backups) -> LocalStore | S3Store:
+def _open(cell: Cell) -> LocalStore | S3Store:
+    backups = cell.spec.backups
     if backups.kind == "folder":
         return LocalStore(Path(backups.url))
     parts = urlsplit(backups.url)
+    options: dict[str, Any] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+    if backups.peer is not None and cell.spec.ca_bundle:
+        options["root_certificate"] = cell.spec.ca_bundle.encode()
     return S3Store(
         bucket=parts.path.strip("/"),
         endpoint=f"{parts.scheme}://{parts.netloc}",
         virtual_hosted_style_request=False,
-        client_options={"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)},
+        client_options=options,  # type: ignore[arg-type]
     )

@@ -34,7 +34,7 @@ def search(subject: Subject, *, cell: Cell, root: Path, token: str, kept: Iterab
         "openbao": lambda: search_openbao(subject, reader),
         "rabbitmq": lambda: search_rabbitmq(subject, cell, reader),
         "redis": lambda: search_redis(subject, cell, reader),
-        "store": lambda: search_store(subject, cell.spec.backups),
+        "store": lambda: search_store(subject, cell),
     }
     with ThreadPoolExecutor(max_workers=len(SYSTEMS)) as pool:
         return Inventory.of(list(pool.map(lambda name: searches[name](), SYSTEMS)), kept)

@@ -45,8 +45,9 @@ def as_tenant(spec: TenantSpec, *, folder: str = "") -> Iterator[Surroundings]:
             f"{PREFIX}STORE_PREFIX": spec.names.backup_prefix + folder,
             "VAULT_ADDR": openbao.address,
         }
-        if spec.cell.spec.ca_bundle:
-            environment[f"{PREFIX}DATABASE_CA"] = authority
+        environment |= {
+            name: authority for name in environment if name in (f"{PREFIX}DATABASE_CA", f"{PREFIX}STORE_CA")
+        }
         if "VAULT_CACERT" in os.environ:
             environment["VAULT_CACERT"] = os.environ["VAULT_CACERT"]
         with surroundings(Settings.from_environment(environment)) as around:

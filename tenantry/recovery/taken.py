@@ -9,7 +9,7 @@ from typing import Any
 
 from tenantry.backup.catalogue import catalogue
 from tenantry.backup.manifest import Manifest
-from tenantry.backup.store import Store, store_at
+from tenantry.backup.store import Store
 from tenantry.backup.taking import take
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.recovery.identity import as_tenant
@@ -17,7 +17,7 @@ from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
 from tenantry.tenancy.spec import DatabaseTier, TenantSpec
 from tenantry_components.backup import backup_manifests
 
-__all__ = ["Begun", "newest", "store_of", "take_now", "taken_here"]
+__all__ = ["Begun", "newest", "take_now", "taken_here"]
 
 
 class Begun(DependencyUnavailable):
@@ -33,12 +33,6 @@ def taken_here(spec: TenantSpec) -> bool:
         return True
     volumes = any(volume.backup for volume in spec.workload.storage)
     return spec.cell.spec.backups.kind == "folder" and spec.database.tier is DatabaseTier.SHARED and not volumes
-
-
-def store_of(spec: TenantSpec) -> Store:
-    """The tenant's backups, as this process reaches them."""
-    backups = spec.cell.spec.backups
-    return store_at(backups.url, kind=backups.kind, prefix=spec.names.backup_prefix)
 
 
 def newest(store: Store, since: datetime | None = None) -> Manifest | None:
@@ -72,7 +66,10 @@ def _by_job(spec: TenantSpec, name: str) -> Manifest:
     if not status.get("failed") and not status.get("succeeded"):
         raise Begun("the backup is under way", where=where)
     began = datetime.fromisoformat(str(job["metadata"]["creationTimestamp"]))
-    manifest = newest(store_of(spec), began) if status.get("succeeded") else None
+    manifest = None
+    if status.get("succeeded"):
+        with as_tenant(spec) as around:
+            manifest = newest(around.store, began)
     cluster.request("DELETE", f"{path}/{name}", query={"propagationPolicy": "Background"})
     if manifest is None:
         raise DependencyUnavailable(

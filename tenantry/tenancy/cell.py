@@ -131,8 +131,17 @@ class Backups(_Model):
     kind: Literal["s3", "folder"] = "s3"
     url: str
     """`https://host/bucket` for s3, an absolute path for folder."""
+    peer: Peer | None = None
+    """Where an s3 store is that stands in the cell's own network: the pods of backups reach it there, and trust the
+    cell's `caBundle`. None: they go out through the egress proxy, which leads to no private address."""
     physical: Physical | None = None
     """None: no tenant can be brought to a moment between two backups."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Backups:
+        if self.peer is not None and self.kind == "folder":
+            raise ValueError("a folder is on the machine that takes the backups and has no peer: leave the peer out")
+        return self
 
 
 class Copies(_Model):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tenantry.tenancy.cell import Peer
 from tenantry.tenancy.spec import DatabaseTier, MessagingKind, TenantSpec
 from tenantry.tenancy.workload_spec import Reach, SmokeCheck
+from tenantry_components.backup import backup_manifests
 from tenantry_components.manifest import component_labels
 from tenantry_components.network_rules import network_policies
 from tests.mocks.conftest import TENANTS, own_servers, tenant
@@ -126,3 +128,27 @@ def test_an_own_cache_that_no_module_reaches_lets_nobody_in(spec: TenantSpec) ->
     policies = network_policies(alone)
     assert not allowed(policies, own(alone, "web"), own(alone, "cache"), alone.cache.port)
     assert not allowed(policies, OUTSIDE["ingress"][0], own(alone, "cache"), alone.cache.port)
+
+
+def test_a_store_in_the_cells_own_network_is_reached_by_backups_alone_and_without_the_proxy(spec: TenantSpec) -> None:
+    store = End(address="10.0.0.9")
+    backups = spec.cell.spec.backups.model_copy(
+        update={"url": "https://10.0.0.9:9000/copies", "peer": Peer(cidr="10.0.0.9/32")}
+    )
+    cell = spec.cell.model_copy(update={"spec": spec.cell.spec.model_copy(update={"backups": backups})})
+    inside = replace(spec, cell=cell)
+    policies = network_policies(inside)
+    for source in components(inside):
+        assert allowed(policies, own(inside, source), store, 9000) is (source == "backup"), source
+    assert not allowed(policies, own(inside, "backup"), store, 443)
+    assert not allowed(policies, own(inside, "backup"), *OUTSIDE["egress"])
+    assert not allowed(network_policies(spec), own(spec, "backup"), store, 9000)
+    container = _backup_container(inside)
+    assert not {"HTTPS_PROXY", "TENANTRY_EGRESS"} & {one["name"] for one in container["env"]}
+    assert "TENANTRY_EGRESS" in {one["name"] for one in _backup_container(spec)["env"]}
+
+
+def _backup_container(spec: TenantSpec) -> dict[str, Any]:
+    _, cron = backup_manifests(spec)
+    (container,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return container
