@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from tenantry.deprovisioning import Deprovisioning
+from tenantry.deprovisioning import Deprovisioning, Lingering
 from tenantry.engine.cluster import ApiError
 from tenantry.fleet.tenant_objects import path_of
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
@@ -58,7 +58,7 @@ class Deprovision:
             return self._gone(context, "nothing of it is left")
         deprovisioning.request(context.name, by="the Tenant object", now=_at_once(context))
         advanced = deprovisioning.advance(context.name, progress=context.progress, cancelled=context.cancelled)
-        if advanced.error is not None:
+        if advanced.error is not None and not isinstance(advanced.error, Lingering):
             raise advanced.error
         if advanced.tombstone is not None:
             return self._gone(context, f"gone; its certificate is {advanced.tombstone.digest}")

@@ -22,7 +22,7 @@ from tenantry.engine.locking import username
 from tenantry.fleet import Fleet
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.home import cell_home
-from tenantry.tenancy.deletion import DELETE, Deletion, Tombstone
+from tenantry.tenancy.deletion import DELETE, Deletion, Step, Tombstone
 from tenantry.tenancy.errors import InvalidInput, Locked
 
 if TYPE_CHECKING:
@@ -223,7 +223,8 @@ def _standing(deletion: Deletion, sentence: str) -> dict[str, Any]:
 
 
 def _failing(deletion: Deletion) -> str:
-    return deletion.failure.step.value if deletion.failure else "?"
+    """What lingers is no failure; the inventory alone finds such."""
+    return (deletion.failure.step if deletion.failure else Step.INVENTORY).value
 
 
 def _show_standing(deletion: Deletion, sentence: str, *, as_json: bool) -> None:

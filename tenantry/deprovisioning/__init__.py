@@ -5,6 +5,6 @@ Used by the command line and the operator. The journal is `tenantry.tenancy.dele
 
 from tenantry.deprovisioning.aging import age_out
 from tenantry.deprovisioning.certificate import Certificate, check_certificate
-from tenantry.deprovisioning.deprovisioning import Advanced, Deprovisioning
+from tenantry.deprovisioning.deprovisioning import Advanced, Deprovisioning, Lingering
 
-__all__ = ["Advanced", "Certificate", "Deprovisioning", "age_out", "check_certificate"]
+__all__ = ["Advanced", "Certificate", "Deprovisioning", "Lingering", "age_out", "check_certificate"]

@@ -41,9 +41,10 @@ from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInpu
 from tenantry.tenancy.manifest import parse_tenant
 from tenantry.tenancy.spec import DeletionPolicy, TenantSpec
 
-__all__ = ["Advanced", "Deprovisioning", "LeftOver"]
+__all__ = ["Advanced", "Deprovisioning", "LeftOver", "Lingering"]
 
 _CLOSE_S = 30
+_LINGERS = timedelta(seconds=15)
 Progress = Callable[[str], None]
 
 
@@ -51,6 +52,10 @@ class LeftOver(RunFailed):
     """The inventory found traces. They are never deleted by a guess: a person looks at what was found."""
 
     code = "LeftOver"
+
+
+class Lingering(DependencyUnavailable):
+    """The inventory found only what its system removes by itself: nobody has to do anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +162,10 @@ class Deprovisioning:
                 progress(f"{decision.step}: {_DOING[decision.step]}")
                 try:
                     deletion = self._take(deletion, decision.step, on_event)
+                except Lingering as wait:
+                    return Advanced(
+                        deletion=self._required(name), sentence=wait.message, again_at=_now() + _LINGERS, error=wait
+                    )
                 except TenantryError as error:
                     # The journal on disk is newer than ours where the step wrote it before it acted.
                     noted = self._required(name).with_failure(
@@ -224,6 +233,8 @@ class Deprovisioning:
             self._noted(again(deletion))
             shown = "; ".join(str(one) for one in found.left[:5])
             more = f"; and {len(found.left) - 5} more" if len(found.left) > 5 else ""
+            if all(one.lingers for one in found.left):
+                raise Lingering(f"all is erased; Kubernetes still removes what it noted by itself: {shown}{more}")
             raise LeftOver(
                 f"the inventory found what still carries incarnation {deletion.incarnation}: {shown}{more}",
                 where=found.left[0].name,

@@ -37,6 +37,12 @@ class Finding(_Model):
     def __str__(self) -> str:
         return f"{self.system}: {self.kind} {self.name}"
 
+    @property
+    def lingers(self) -> bool:
+        """Whether its system removes it by itself: Kubernetes' note of a Service's address can outlive the Service
+        until Kubernetes' own repair comes by some minutes later."""
+        return (self.system, self.kind) == ("kubernetes", "ipaddresses")
+
 
 class Kept(_Model):
     """What outlives the tenant on purpose. what: its name; one that ends with a slash stands for all below it.

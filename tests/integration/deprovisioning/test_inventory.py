@@ -18,7 +18,7 @@ import requests
 import urllib3
 from hvac.exceptions import Forbidden
 
-from tenantry.deprovisioning import Deprovisioning
+from tenantry.deprovisioning import Deprovisioning, Lingering
 from tenantry.deprovisioning.deprovisioning import LeftOver
 from tenantry.inventory import Inventory, Subject, search
 from tenantry.tenancy.deletion import Step
@@ -321,6 +321,27 @@ def test_a_deletion_stays_open_while_a_trace_is_left_and_ends_when_it_is_gone(
         assert open_still.deletion.failure.step is Step.INVENTORY
     assert systems.as_provisioner(f"SHOW DATABASES LIKE '{made.names.schema}%'") == ((f"{made.names.schema}_copy",),)
     systems.as_provisioner(f"DROP DATABASE {made.names.schema}_copy")
+    assert deprovisioning.advance(made.name).tombstone is not None
+
+
+def test_what_kubernetes_itself_still_removes_is_waited_for_and_asks_for_no_hand(
+    systems: Systems, deprovisioning: Deprovisioning, make: Make
+) -> None:
+    made = make()
+    api = kubernetes.client.NetworkingV1Api(systems.core.api_client)
+    service = {"resource": "services", "namespace": made.names.namespace, "name": "web"}
+    # None that the API server has given out, so that its repair leaves it alone.
+    address = {"metadata": {"name": "203.0.113.7"}, "spec": {"parentRef": service}}
+    api.create_ip_address(address)
+    try:
+        deprovisioning.request(made.name, by="tests", now=True)
+        waiting = deprovisioning.advance(made.name)
+        assert isinstance(waiting.error, Lingering)
+        assert "ipaddresses 203.0.113.7" in waiting.sentence
+        assert (waiting.tombstone, waiting.deletion.failure) == (None, None)
+        assert waiting.again_at is not None
+    finally:
+        api.delete_ip_address("203.0.113.7")
     assert deprovisioning.advance(made.name).tombstone is not None
 
 
