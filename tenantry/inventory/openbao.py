@@ -12,6 +12,7 @@ from typing import Any
 import hvac
 import hvac.exceptions
 import requests
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from tenantry.inventory.findings import Finding, Searched, Subject
 from tenantry.tenancy.errors import DependencyUnavailable
@@ -122,11 +123,14 @@ def _logins(reader: OpenBaoReader) -> Iterator[tuple[str, str, object]]:
         yield "token", accessor, _token(reader, accessor)
 
 
+@retry(
+    retry=retry_if_exception_type(DependencyUnavailable), stop=stop_after_delay(10), wait=wait_fixed(0.5), reraise=True
+)
 def _token(reader: OpenBaoReader, accessor: str) -> object:
+    """What a token's accessor tells. OpenBao refuses to show one that has run out, and lists it a little longer."""
     try:
         return reader.read("auth/token/lookup-accessor", "post", accessor=accessor)
     except DependencyUnavailable:
-        # It ran out between the list and this look, which OpenBao answers like a refusal; then it is listed no more.
         if accessor in reader.names("auth/token/accessors"):
             raise
         return None
