@@ -117,7 +117,7 @@ def _database_files(spec: TenantSpec) -> tuple[Configuration, ...]:
 
 def _first_start(spec: TenantSpec) -> str:
     """The schema and both accounts. Their first passwords are the root's: OpenBao's static roles change them before
-    anybody else is told one."""
+    anybody else is told one. Restores make schemas beside the tenant's: on this server it has no neighbour."""
     schema = spec.names.schema
     # Unescaped, an underscore in a grant stands for any character.
     pattern = schema.replace("_", r"\_")
@@ -126,6 +126,7 @@ def _first_start(spec: TenantSpec) -> str:
         f"CREATE USER IF NOT EXISTS '{name}'@'%' IDENTIFIED BY '{{{{ .Data.data.root_password }}}}' REQUIRE SSL "
         f"WITH MAX_USER_CONNECTIONS {spec.database.connections};\n"
         f"GRANT {privileges} ON `{pattern}`.* TO '{name}'@'%';\n"
+        f"GRANT {privileges} ON `{pattern}\\_%`.* TO '{name}'@'%';\n"
         for name in (spec.names.account_a, spec.names.account_b)
     )
     return (
@@ -159,6 +160,8 @@ def _server_cnf(spec: TenantSpec, files: tuple[Configuration, ...]) -> str:
         "character_set_server": "utf8mb4",
         "collation_server": "utf8mb4_unicode_ci",
         "local_infile": "OFF",
+        # Accounts are for any host; a name service that hangs would hold up every login.
+        "skip_name_resolve": "ON",
     }
     return "[mariadbd]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
@@ -273,7 +276,9 @@ def _service(spec: TenantSpec, component: str, port: int) -> Manifest:
         "kind": "Service",
         "metadata": metadata(spec, component, component=component),
         "spec": {
+            # One server: its name leads to its pod, and nothing in between.
             "type": "ClusterIP",
+            "clusterIP": "None",
             "selector": selector(spec, component),
             "ports": [{"name": component, "port": port, "targetPort": component, "protocol": "TCP"}],
         },

@@ -1,7 +1,7 @@
 """The bridge between the machine and the pods of its real node, and the rules that keep it inside the machine.
 
-Pods reach the machine's own address on the bridge, and there only the ports of the cell's shared services. They
-have no route to anything else. From outside the machine that address is not reached, whatever its other
+Pods reach the machine's own address on the bridge, and there only the ports of the cell's shared services, and of
+names. They have no route to anything else. From outside the machine that address is not reached, whatever its other
 interfaces forward: Linux answers for any of its addresses on every interface unless told otherwise.
 """
 
@@ -75,7 +75,8 @@ table {table} {{
   chain input {{
     type filter hook input priority -10; policy accept;
     iifname "{bridge}" ct state established,related accept
-    iifname "{bridge}" ip daddr {gateway} tcp dport {{ {allowed} }} accept
+    iifname "{bridge}" ip daddr {gateway} tcp dport {{ 53, {allowed} }} accept
+    iifname "{bridge}" ip daddr {gateway} udp dport 53 accept
     iifname "{bridge}" drop
     ip daddr {place.subnet} iifname != "lo" drop
   }}

@@ -12,16 +12,29 @@ from tenantry.local.keys import OpenBao
 from tenantry.local.kubelet import Kubelet
 from tenantry.local.layout import Layout, read_json, write_json
 from tenantry.local.messaging import Epmd, RabbitMQ
+from tenantry.local.names import CoreDns
 from tenantry.local.operating import Operated, Operator
 from tenantry.local.part import Part, Site
 from tenantry.local.simulation import Kwok
+from tenantry.local.volumes import LocalPath
 
-__all__ = ["CONTROL_PLANE", "NODE_PARTS", "PARTS", "SERVICES", "chains", "note_operated", "operator_of"]
+__all__ = [
+    "CONTROL_PLANE",
+    "NODE_PARTS",
+    "NODE_SERVICES",
+    "PARTS",
+    "SERVICES",
+    "chains",
+    "note_operated",
+    "operator_of",
+]
 
 SERVICES = (OpenBao.name, MariaDB.name, Redis.name, Epmd.name, RabbitMQ.name)
 CONTROL_PLANE = (Etcd.name, ApiServer.name, ControllerManager.name, Scheduler.name, Kwok.name)
 NODE_PARTS = (Containerd.name, Kubelet.name)
-PARTS = (*SERVICES, *CONTROL_PLANE, *NODE_PARTS, Operator.name)
+NODE_SERVICES = (CoreDns.name, LocalPath.name)
+"""What pods on a real node need besides the shared services: names and volumes."""
+PARTS = (*SERVICES, *CONTROL_PLANE, *NODE_SERVICES, *NODE_PARTS, Operator.name)
 
 
 def chains(site: Site, *, own_cluster: bool) -> list[list[Part]]:
@@ -34,7 +47,9 @@ def chains(site: Site, *, own_cluster: bool) -> list[list[Part]]:
         cluster: list[Part] = [kind(site, authorities) for kind in kinds]
         if site.node is not None:
             containerd = Containerd(site, site.node)
-            cluster += [containerd, Kubelet(site, authorities, site.node, containerd)]
+            kubelet = Kubelet(site, authorities, site.node, containerd)
+            names, volumes = CoreDns(site, authorities, site.node), LocalPath(site, authorities, site.node)
+            cluster += [names, containerd, kubelet, volumes]
         found.append(cluster)
     return found
 

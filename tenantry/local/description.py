@@ -7,10 +7,11 @@ import io
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import walk_tree
 
-from tenantry.local.images import AGENT, REDIS, SOURCE
+from tenantry.local.images import AGENT, MARIADB, REDIS, SOURCE
 from tenantry.local.node import NODE_LABEL
 from tenantry.local.part import Site
 from tenantry.local.ports import LOOPBACK
+from tenantry.local.volumes import STORAGE_CLASS
 from tenantry.tenancy.cell import (
     Backups,
     Cache,
@@ -84,14 +85,21 @@ def _kubernetes(site: Site, *, simulated: bool) -> Kubernetes:
     if site.node is None:
         return Kubernetes(simulated_nodes=True, **classes)
     machine = Peer(cidr=f"{site.node.gateway}/32")
+    # One folder is one node's: what several nodes share has no volume here.
+    classes["storage_class"] = STORAGE_CLASS
     return Kubernetes(
-        simulated_nodes=False, tenant_nodes=dict([NODE_LABEL]), api_server_peer=machine, ingress_peer=machine, **classes
+        simulated_nodes=False,
+        tenant_nodes=dict([NODE_LABEL]),
+        api_server_peer=machine,
+        ingress_peer=machine,
+        operator_peer=machine,
+        **classes,
     )
 
 
 def _images() -> Images:
     """What a real node runs was made on this machine."""
-    return Images(agent=AGENT, redis=REDIS, sources=(SOURCE, *Images().sources))
+    return Images(agent=AGENT, mariadb=MARIADB, redis=REDIS, sources=(SOURCE, *Images().sources))
 
 
 def render(cell: Cell) -> str:

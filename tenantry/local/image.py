@@ -26,23 +26,27 @@ _BLOCK = 1 << 20
 class Image:
     """An image of one layer.
 
-    name: with host and tag. programs: path in the image → file on this machine, executable for all. links: path →
-    what it points to. files: path → text, readable for all. folders: writable for all, like /tmp. entrypoint: what
-    runs when a pod names no command. Owner of everything: root.
+    name: with host and tag. programs: path in the image → file on this machine, executable for all. data: the same,
+    only readable. links: path → what it points to. files: path → text, readable for all. scripts: the same, executable.
+    folders: writable for all, like /tmp. entrypoint: what runs when a pod names no command. Owner of everything: root.
     """
 
     name: str
     programs: Mapping[str, Path]
+    data: Mapping[str, Path] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    scripts: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ("tmp",)
     entrypoint: tuple[str, ...] = ()
     user: str = "65532:65532"
 
     def fingerprint(self) -> str:
-        """Changes when the image would: by content, but for programs by size and time, which are quick to read."""
-        parts: list[Any] = [self.name, dict(self.links), dict(self.files), self.folders, self.entrypoint, self.user]
-        for path, source in sorted(self.programs.items()):
+        """Changes when the image would: by content, but for files of this machine by size and time, which are quick to
+        read."""
+        texts = [dict(self.links), dict(self.files), dict(self.scripts)]
+        parts: list[Any] = [self.name, *texts, self.folders, self.entrypoint, self.user]
+        for path, source in sorted({**self.programs, **self.data}.items()):
             found = source.stat()
             parts.append([path, str(source), found.st_size, found.st_mtime_ns])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -100,13 +104,17 @@ class Image:
                 _add(tar, folder, tarfile.DIRTYPE, 0o1777)
             for path, source in sorted(self.programs.items()):
                 _add_file(tar, path, source, mode=0o755)
+            for path, source in sorted(self.data.items()):
+                _add_file(tar, path, source, mode=0o644)
             for path, target in sorted(self.links.items()):
                 _add(tar, path, tarfile.SYMTYPE, 0o777, target=target)
             for path, text in sorted(self.files.items()):
                 _add_text(tar, path, text.encode())
+            for path, text in sorted(self.scripts.items()):
+                _add_text(tar, path, text.encode(), mode=0o755)
 
     def _parents(self) -> list[str]:
-        paths = (*self.programs, *self.links, *self.files, *self.folders)
+        paths = (*self.programs, *self.data, *self.links, *self.files, *self.scripts, *self.folders)
         return sorted({str(parent) for path in paths for parent in Path(path).parents if str(parent) != "."})
 
 
@@ -143,8 +151,8 @@ def _add(tar: tarfile.TarFile, name: str, kind: bytes, mode: int, *, target: str
     tar.addfile(entry)
 
 
-def _add_text(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    entry = _entry(name, tarfile.REGTYPE, 0o644)
+def _add_text(tar: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644) -> None:
+    entry = _entry(name, tarfile.REGTYPE, mode)
     entry.size = len(content)
     tar.addfile(entry, io.BytesIO(content))
 

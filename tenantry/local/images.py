@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,16 +13,20 @@ from tenantry.local.image import Image
 from tenantry.local.toolchain import REFERENCE
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["AGENT", "PAUSE", "REDIS", "SOURCE", "images"]
+__all__ = ["AGENT", "MARIADB", "PAUSE", "REDIS", "SHELL", "SOURCE", "images"]
 
 SOURCE = "tenantry.localhost"
 """Host in the names of images that exist on this machine alone."""
 PAUSE = f"{SOURCE}/pause:1"
 AGENT = f"{SOURCE}/openbao:2.7.2"
+SHELL = f"{SOURCE}/busybox:1"
 REDIS = f"{SOURCE}/redis:system"
 """The operating system's own Redis, for tenants with a cache of their own."""
+MARIADB = f"{SOURCE}/mariadb:system"
+"""The operating system's own MariaDB, for tenants with a database of their own."""
 
 _REFERENCE = "ghcr.io/tenantry/reference"
+_AT_REST = "file_key_management.so"
 _RELEASES = ("1.0", "1.1", "1.2-bad")
 """Of the reference workload: tenant_templates/workloads/reference names the same."""
 
@@ -31,6 +36,7 @@ _COMMANDS = (
         "mount",
         "mv",
         "nc",
+        "nslookup",
         "ps",
         "rm",
         "sed",
@@ -51,8 +57,8 @@ _COMMANDS = (
 
 
 def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
-    """Every image of the platform. tools: paths of `busybox`, `bao`, `redis-server` and the reference
-    application."""
+    """Every image of the platform. tools: paths of `busybox`, `bao`, `redis-server`, `mariadbd`, `mariadb`,
+    its folder of plugins (`mariadb-plugins`) and the reference application."""
     shell = {"bin/busybox": tools["busybox"], **_libraries(tools["busybox"])}
     links = {f"bin/{command}": "busybox" for command in _COMMANDS}
     # A pod's sandbox. As its first process it would not heed SIGTERM without the trap.
@@ -62,6 +68,8 @@ def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
         Image(
             name=AGENT, programs={**shell, "bin/bao": _executable(tools["bao"])}, links=links, entrypoint=("/bin/bao",)
         ),
+        Image(name=SHELL, programs=shell, links=links, entrypoint=("/bin/sh",)),
+        _mariadb(tools, shell, links),
         Image(
             name=REDIS,
             programs={"bin/redis-server": tools["redis-server"].resolve(), **_libraries(tools["redis-server"])},
@@ -77,6 +85,36 @@ def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
             )
             for release in _RELEASES
         ),
+    )
+
+
+def _mariadb(tools: Mapping[str, Path], shell: Mapping[str, Path], links: Mapping[str, str]) -> Image:
+    server, client = tools["mariadbd"].resolve(), tools["mariadb"].resolve()
+    # Where the server looks for it, as it was built.
+    share, plugins = Path("/usr/share/mysql"), tools["mariadb-plugins"]
+    wanted = [one for pattern in ("*.sql", "charsets/*", "english/*") for one in share.glob(pattern)]
+    return Image(
+        name=MARIADB,
+        programs={
+            **shell,
+            "usr/sbin/mariadbd": server,
+            "usr/bin/mariadb": client,
+            str(plugins / _AT_REST).removeprefix("/"): plugins / _AT_REST,
+            **_libraries(server),
+            **_libraries(client),
+            **_libraries(plugins / _AT_REST),
+        },
+        data={str(path).removeprefix("/"): path for path in wanted if path.is_file()},
+        links=links,
+        files={
+            "etc/mysql/my.cnf": "!includedir /etc/mysql/conf.d/\n",
+            "etc/mysql/conf.d/none.cnf": "",
+            "etc/passwd": "mysql:x:999:999::/var/lib/mysql:/bin/sh\n",
+            "docker-entrypoint-initdb.d/none": "",
+        },
+        scripts={"bin/entrypoint": resources.files("tenantry.local").joinpath("mariadb_entrypoint.sh").read_text()},
+        entrypoint=("/bin/entrypoint",),
+        user="999:999",
     )
 
 

@@ -20,6 +20,7 @@ import requests
 import urllib3.exceptions
 
 from tenantry.local.layout import read_json, write_file, write_json
+from tenantry.local.names import with_names, write_resolver
 from tenantry.local.part import Health, Part, Program, State, web
 from tenantry.local.ports import LOOPBACK
 from tenantry.tenancy.errors import DependencyUnavailable
@@ -74,9 +75,13 @@ class OpenBao(Part):
         return f"{self.url}/v1/{_MOUNT}"
 
     def program(self) -> Program:
-        return Program(
-            command=(str(self.site.tools["bao"]), "server", f"-config={self.folder / 'openbao.hcl'}"),
-            environment={"HOME": str(self.folder)},
+        # It reaches the database servers that run in pods of tenants.
+        return with_names(
+            self,
+            Program(
+                command=(str(self.site.tools["bao"]), "server", f"-config={self.folder / 'openbao.hcl'}"),
+                environment={"HOME": str(self.folder)},
+            ),
         )
 
     def prepare(self) -> None:
@@ -87,6 +92,7 @@ class OpenBao(Part):
         if not seal_key.exists():
             write_file(seal_key, secrets.token_bytes(32))
         self.trust()
+        write_resolver(self)
         certificate, key = self.site.authority.issue(folder, "server", self.service_leaf())
         self.write("openbao.hcl", self._configuration(certificate, key, seal_key))
 

@@ -11,6 +11,7 @@ import urllib3.exceptions
 
 from tenantry.local.cluster import Authorities, kubeconfig
 from tenantry.local.containers import Containerd
+from tenantry.local.names import DOMAIN
 from tenantry.local.node import NODE_LABEL, NodePlace
 from tenantry.local.part import Health, Part, Program, Site, State, web
 from tenantry.local.pki import Leaf
@@ -67,8 +68,8 @@ class Kubelet(Part):
         node = Leaf(common_name=f"system:node:{self._place.name}", organizations=("system:nodes",))
         kubeconfig(self.site, self._authorities, folder / "client.json", node)
         self.write("node_enter.sh", resources.files("tenantry.local").joinpath("node_enter.sh").read_text())
-        # Pods get no name server: what they are told to reach has addresses. A file with nothing in it would have
-        # containerd give them the machine's.
+        # Pods get the cluster's name server alone. Those that ask for the machine's get this: a file with nothing in it
+        # would have containerd give them the machine's own.
         self.write("resolv.conf", "options attempts:1 timeout:1\n")
         self.write("config.json", json.dumps(self._configuration(), indent=2))
 
@@ -95,6 +96,8 @@ class Kubelet(Part):
             "podLogsDir": str(folder / "logs"),
             "volumePluginDir": str(folder / "plugins"),
             "resolvConf": str(folder / "resolv.conf"),
+            "clusterDNS": [self._place.gateway],
+            "clusterDomain": DOMAIN,
             "registerWithTaints": [{"key": key, "value": value, "effect": "NoSchedule"}],
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{self._place.control_group}",

@@ -13,6 +13,7 @@ from pathlib import Path
 import urllib3
 
 from tenantry.local.cluster import Authorities, kubeconfig
+from tenantry.local.names import with_names, write_resolver
 from tenantry.local.part import Health, Part, Program, Site, State
 from tenantry.local.pki import Leaf
 
@@ -45,7 +46,7 @@ class Operator(Part):
 
     def program(self) -> Program:
         authority = str(self.site.layout.ca_file)
-        return Program(
+        program = Program(
             command=(
                 sys.executable,
                 "-m",
@@ -64,12 +65,15 @@ class Operator(Part):
             # What runs is stopped in order and saved.
             stop_seconds=75,
         )
+        # So does it with the database servers in pods.
+        return with_names(self, program)
 
     def prepare(self) -> None:
         folder = self.make_folder()
         kubeconfig(
             self.site, self._authorities, folder / "client.json", Leaf(common_name=ACCOUNT, organizations=_GROUPS)
         )
+        write_resolver(self)
         self.write("build", self._operated.build)
         self.write("cell.yaml", self.site.layout.cell_file.read_text())  # it reads the cell at its start
 

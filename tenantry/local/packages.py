@@ -33,7 +33,7 @@ NODE_PACKAGES = (
 _FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 """Looked at besides PATH. RabbitMQ's own script comes first: Debian's wrapper in /usr/sbin ignores our settings."""
 _PROGRAMS = ("mariadbd", "mariadb-install-db", "mariadb-backup", "mbstream", "redis-server", "rabbitmq-server", "epmd")
-_NODE_PROGRAMS = ("containerd", "ctr", "runc", "nft", "ip", "busybox", "setpriv", "unshare", "nsenter")
+_NODE_PROGRAMS = ("mariadb", "containerd", "ctr", "runc", "nft", "ip", "busybox", "setpriv", "unshare", "nsenter")
 _NETWORK_PLUGINS = ("bridge", "host-local", "loopback")
 _NETWORK_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 _PLUGINS = (
@@ -48,7 +48,8 @@ _INSTALL_S = 1800
 def find_servers(say: Callable[[str], None], *, real_node: bool = False) -> dict[str, Path]:
     """Paths of the server programs, installing Debian's packages where we may. Raises DependencyUnavailable.
 
-    real_node: also what a real node needs, with the folder of the network plugins as `cni`.
+    The folder of MariaDB's plugins is `mariadb-plugins`. real_node: also what a real node needs, with the folder of the
+    network plugins as `cni`.
     """
     packages = (*PACKAGES, *NODE_PACKAGES) if real_node else PACKAGES
     return installed(lambda: _look(real_node=real_node), packages, say)
@@ -91,8 +92,11 @@ def _look(*, real_node: bool) -> tuple[dict[str, Path], list[str]]:
             found[name] = Path(path)
         else:
             missing.append(name)
-    if not any(plugin.exists() for plugin in _PLUGINS):
+    plugin = next((one for one in _PLUGINS if one.exists()), None)
+    if plugin is None:
         missing.append("MariaDB's hashicorp_key_management plugin")
+    else:
+        found["mariadb-plugins"] = plugin.parent
     if real_node:
         folder = next(
             (one for one in _NETWORK_FOLDERS if all((one / name).exists() for name in _NETWORK_PLUGINS)), None

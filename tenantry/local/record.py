@@ -9,6 +9,7 @@ from typing import Any
 from tenantry.local.composition import CONTROL_PLANE, SERVICES
 from tenantry.local.kubelet import Kubelet
 from tenantry.local.layout import Layout, read_json, write_json
+from tenantry.local.names import CoreDns
 from tenantry.local.node import choose_subnet
 from tenantry.local.operating import Operator
 from tenantry.local.ports import choose
@@ -17,7 +18,7 @@ from tenantry.tenancy.errors import Conflict
 __all__ = ["Nodes", "keep_record", "require_as_made"]
 
 _MORE_PORTS = ("openbao-cluster", "rabbitmq-management", "rabbitmq-distribution", "etcd-peer")
-_NODE_PORTS = (Kubelet.name, "kubelet-health")
+_NODE_PORTS = (Kubelet.name, "kubelet-health", CoreDns.name)
 
 
 class Nodes(StrEnum):
@@ -55,8 +56,9 @@ def keep_record(layout: Layout, *, kubeconfig: Path | None, nodes: Nodes | None)
     taken = {port for record in neighbours for port in record.get("ports", {}).values()}
     kept = read_json(layout.record)
     if kept:
-        if Operator.name not in kept["ports"]:  # made by an earlier version
-            ports = kept["ports"] | choose((Operator.name,), taken=taken | set(kept["ports"].values()))
+        wanted = (Operator.name, *(_NODE_PORTS if kept.get("subnet") else ()))
+        if missing := [name for name in wanted if name not in kept["ports"]]:  # made by an earlier version
+            ports = kept["ports"] | choose(missing, taken=taken | set(kept["ports"].values()))
             write_json(layout.record, {**kept, "ports": ports})
         return
     real = nodes is Nodes.REAL

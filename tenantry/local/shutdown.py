@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tenantry.local.cache import Redis
 from tenantry.local.cluster import Etcd
-from tenantry.local.composition import CONTROL_PLANE, NODE_PARTS
+from tenantry.local.composition import CONTROL_PLANE, NODE_PARTS, NODE_SERVICES
 from tenantry.local.database import MariaDB
 from tenantry.local.keys import OpenBao
 from tenantry.local.messaging import Epmd, RabbitMQ
@@ -18,6 +18,7 @@ __all__ = ["STOP_ORDER", "shut_down"]
 STOP_ORDER = (
     Operator.name,
     *NODE_PARTS[::-1],
+    *NODE_SERVICES,
     *(RabbitMQ.name, Epmd.name, Redis.name, MariaDB.name),
     *CONTROL_PLANE[::-1],
     OpenBao.name,

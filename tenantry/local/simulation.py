@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from typing import Any
 
 from tenantry.local.cluster import KUBELET_CLIENT, Authorities, WebPart, kubeconfig
-from tenantry.local.part import Program, Site, web
+from tenantry.local.objects import apply_objects, cluster_role
+from tenantry.local.part import Program, Site
 from tenantry.local.pki import Leaf
-from tenantry.local.ports import LOOPBACK
-from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = ["Kwok"]
 
@@ -54,27 +52,8 @@ class Kwok(WebPart):
         self.server_certificate()
         kubeconfig(self.site, self.authorities, folder / "client.json", Leaf(common_name=_USER))
         self.write("simulation.yaml", self._stages)
-        self._apply_objects()
-
-    def _apply_objects(self) -> None:
-        """Apply the role, the storage class and the nodes, server-side. The controller needs its role to start."""
-        base = f"https://{LOOPBACK}:{self.site.ports['kube-apiserver']}"
-        client = self.site.layout.client
-        certificate = (client / "kubeconfig.pem", client / "kubeconfig.key")
-        with web(authority_file=self.site.layout.ca_file, certificate=certificate, seconds=15) as http:
-            for path, body in _objects():
-                answer = http.request(
-                    "PATCH",
-                    f"{base}{path}?fieldManager=tenantry-local&force=true",
-                    body=json.dumps(body),
-                    headers={"Content-Type": "application/apply-patch+yaml"},
-                )
-                if answer.status not in {200, 201}:
-                    raise DependencyUnavailable(
-                        f"the API server refuses {body['kind']} {body['metadata']['name']} with {answer.status}",
-                        where=base,
-                        hint="read the log of kube-apiserver, then run `tenantry local up` again",
-                    )
+        # The controller needs its role to start.
+        apply_objects(self.site, _objects())
 
 
 def _objects() -> list[tuple[str, dict[str, Any]]]:
@@ -87,21 +66,8 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
         {"apiGroups": [""], "resources": ["nodes/status", "pods/status"], "verbs": ["patch", "update"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": write},
     ]
-    objects: list[tuple[str, dict[str, Any]]] = [
-        (
-            f"/apis/{rbac}/v1/clusterroles/{name}",
-            {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
-        ),
-        (
-            f"/apis/{rbac}/v1/clusterrolebindings/{name}",
-            {
-                "apiVersion": f"{rbac}/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
-                "subjects": [{"apiGroup": rbac, "kind": "User", "name": _USER}],
-            },
-        ),
+    objects = cluster_role(name, _USER, rules)
+    objects += [
         (
             f"/apis/{storage}/v1/csidrivers/simulated.tenantry.dev",
             {

@@ -22,11 +22,24 @@ from tenantry.local.layout import make_folder, write_json
 from tenantry.local.release import Release, fetch
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["ETCDUTL", "KUBELET", "REFERENCE", "TOOLS", "Tool", "Toolchain", "default_cache", "reference"]
+__all__ = [
+    "COREDNS",
+    "ETCDUTL",
+    "KUBELET",
+    "LOCAL_PATH",
+    "REFERENCE",
+    "TOOLS",
+    "Tool",
+    "Toolchain",
+    "default_cache",
+    "reference",
+]
 
 _KUBERNETES = "1.36.3"
 _ETCD = "3.6.16"
 _KWOK = "0.8.0"
+_COREDNS = "1.15.0"
+_LOCAL_PATH = "0.0.30"
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
@@ -87,7 +100,29 @@ def reference(sources: Path) -> Tool:
 
 
 KUBELET = _kubernetes("kubelet")
-"""What a real node needs besides."""
+"""What a real node needs besides, with the two below."""
+
+
+COREDNS = Tool(
+    name="coredns",
+    version=_COREDNS,
+    fits=(_COREDNS.rsplit(".", 1)[0],),
+    version_args=("-version",),
+    release=Release(
+        url="https://github.com/coredns/coredns/releases/download/v{version}/coredns_{version}_{os}_{arch}.tgz",
+        sums="{url}.sha256",
+        member="coredns",
+    ),
+    module=("coredns", "tenantry.dev/tools/coredns"),
+)
+LOCAL_PATH = Tool(
+    # Its project releases images alone.
+    name="local-path-provisioner",
+    version=_LOCAL_PATH,
+    fits=(_LOCAL_PATH.rsplit(".", 1)[0],),
+    module=("local-path", "github.com/rancher/local-path-provisioner"),
+    ldflags=(f"-X main.VERSION=v{_LOCAL_PATH}",),
+)
 
 
 def _etcd(name: str, package: str) -> Tool:

@@ -14,17 +14,18 @@ import psutil
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from tenantry.local.images import AGENT
+from tenantry.local.images import AGENT, SHELL
 from tenantry.local.layout import Layout, read_json
 from tenantry.local.node import NodePlace
 from tenantry.local.part import web
+from tenantry.local.volumes import STORAGE_CLASS, LocalPath
 from tests.e2e.user import User
 from tests.realpods.conftest import Kubectl, settings_now
 
 POD = f"""\
 apiVersion: v1
 kind: Pod
-metadata: {{name: probe, namespace: default}}
+metadata: {{name: probe, namespace: default, labels: {{probe: named}}}}
 spec:
   nodeSelector: {{tenantry.dev/nodes: real}}
   tolerations: [{{key: tenantry.dev/nodes, operator: Equal, value: real}}]
@@ -40,6 +41,35 @@ spec:
         readOnlyRootFilesystem: true
         allowPrivilegeEscalation: false
         capabilities: {{drop: [ALL]}}
+"""
+
+
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: probe, namespace: default}
+spec: {clusterIP: None, selector: {probe: named}, ports: [{name: any, port: 80}]}
+"""
+CLAIM = f"""\
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: kept, namespace: default}}
+spec: {{storageClassName: {STORAGE_CLASS}, accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Mi}}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: writer, namespace: default}}
+spec:
+  nodeSelector: {{tenantry.dev/nodes: real}}
+  tolerations: [{{key: tenantry.dev/nodes, operator: Equal, value: real}}]
+  restartPolicy: Never
+  securityContext: {{runAsUser: 1001, runAsGroup: 1001, fsGroup: 1001}}
+  containers:
+    - name: writer
+      image: {SHELL}
+      command: [/bin/sh, -c, echo kept >/kept/mine]
+      volumeMounts: [{{name: kept, mountPath: /kept}}]
+  volumes: [{{name: kept, persistentVolumeClaim: {{claimName: kept}}}}]
 """
 
 
@@ -113,7 +143,44 @@ def test_a_pod_reaches_the_shared_services_and_nothing_else(kubectl: Kubectl, la
     assert set(reached) == {"openbao", "mariadb", "redis", "rabbitmq"}
     routes = kubectl("exec", pod, "--", "cat", "/proc/net/route").splitlines()[1:]
     assert [line.split()[1] for line in routes if line.split()[7] == "00000000"] == []
-    assert "nameserver" not in kubectl("exec", pod, "--", "cat", "/etc/resolv.conf")
+
+
+def test_a_pod_knows_the_names_of_services_and_of_nothing_outside(
+    user: User, kubectl: Kubectl, pod: str, place: NodePlace
+) -> None:
+    kubectl("apply", "-f", "-", text=SERVICE)
+    _await_name(kubectl, pod)
+    assert f"nameserver {place.gateway}\n" in kubectl("exec", pod, "--", "cat", "/etc/resolv.conf")
+    outside = kubectl("exec", pod, "--", "/bin/sh", "-c", "nslookup example.com 2>&1 || echo refused")
+    assert "refused" in outside
+    for part in ("openbao", "operator"):
+        # Processes of the machine, in whose place the resolver's file is another.
+        process = Path("/proc") / str(_parts(user)[part]["pid"])
+        assert f"nameserver {place.gateway}\n" in (process / "root" / "etc" / "resolv.conf").read_text()
+    assert f"nameserver {place.gateway}\n" not in Path("/etc/resolv.conf").read_text()
+    kubectl("delete", "service", "probe", "--ignore-not-found")
+
+
+@retry(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True)
+def _await_name(kubectl: Kubectl, pod: str) -> None:
+    address = kubectl("get", "pod", pod, "-o=jsonpath={.status.podIP}")
+    found = kubectl("exec", pod, "--", "/bin/sh", "-c", "nslookup probe.default.svc.cluster.local || :")
+    assert address in found
+
+
+@retry(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True)
+def _await_gone(folder: Path) -> None:
+    assert not folder.exists()
+
+
+def test_a_claim_is_a_folder_of_the_pods_own_and_goes_with_it(kubectl: Kubectl, layout: Layout) -> None:
+    kubectl("apply", "-f", "-", text=CLAIM)
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=120s")
+    (folder,) = (layout.part(LocalPath.name) / "data").glob("*_default_kept")
+    assert (folder / "mine").read_text() == "kept\n"
+    assert (folder.stat().st_mode & 0o7, folder.stat().st_gid) == (0, 1001)
+    kubectl("delete", "pod/writer", "persistentvolumeclaim/kept")
+    _await_gone(folder)
 
 
 def test_the_kubelet_answers_nobody_without_a_certificate(layout: Layout, place: NodePlace) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import testinfra
-import urllib3
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from tenantry.local.layout import Layout
 from tests.e2e.user import User
-from tests.realpods.conftest import Kubectl
+from tests.realpods.conftest import Kubectl, ask, pods
 
 NAME = "counted"
 
@@ -46,22 +45,9 @@ def namespace(user: User, file: Path) -> Iterator[str]:
     user.types("tenantry", "tenant", "destroy", NAME, "--yes")
 
 
-def _pods(kubectl: Kubectl, namespace: str, component: str) -> list[dict[str, Any]]:
-    """Of a module, those that are not ending."""
-    found = kubectl("get", "pods", f"-n={namespace}", f"-l=app.kubernetes.io/component={component}", "-o=json")
-    return [pod for pod in json.loads(found)["items"] if "deletionTimestamp" not in pod["metadata"]]
-
-
-def _ask(kubectl: Kubectl, namespace: str, path: str, method: str = "GET") -> dict[str, Any]:
-    """One of the web pods, from the machine."""
-    pod = next(one for one in _pods(kubectl, namespace, "web") if one["status"].get("podIP"))
-    answer = urllib3.request(method, f"http://{pod['status']['podIP']}:8080{path}", timeout=20, retries=False)
-    return dict(answer.json())
-
-
 @retry(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True)
 def _await_all_sent(kubectl: Kubectl, namespace: str, queued: int) -> None:
-    counts = _ask(kubectl, namespace, "/counts")
+    counts = ask(kubectl, namespace, "/counts")
     # The campaign's own schedule may add to what the test has queued.
     assert counts["queued"] >= queued
     assert counts["sent"] == counts["queued"]
@@ -73,7 +59,7 @@ def inside(kubectl: Kubectl, namespace: str, layout: Layout) -> dict[str, Any]:
     """A look from inside: one host a container."""
     hosts = {}
     for component, containers in (("web", ("web", "agent")), ("worker", ("worker",))):
-        pod = _pods(kubectl, namespace, component)[0]["metadata"]["name"]
+        pod = pods(kubectl, namespace, component)[0]["metadata"]["name"]
         for container in containers:
             hosts[container] = testinfra.get_host(
                 f"kubectl://{pod}?container={container}&namespace={namespace}&kubeconfig={layout.client / 'kubeconfig'}"
@@ -98,7 +84,7 @@ def test_a_ready_tenant_is_not_simulated(user: User, kubectl: Kubectl, namespace
     assert conditions["Ready"] == "True"
     assert conditions["WorkloadSimulated"] == "False"
     for component in ("web", "worker", "cache"):
-        assert {pod["spec"]["nodeName"] for pod in _pods(kubectl, namespace, component)} == {"local-real"}
+        assert {pod["spec"]["nodeName"] for pod in pods(kubectl, namespace, component)} == {"local-real"}
 
 
 @pytest.mark.parametrize("container", ["web", "worker", "agent"])
@@ -141,21 +127,21 @@ def test_no_secret_stands_in_a_pod_a_process_or_a_log(
 
 
 def test_every_message_is_sent_once_also_when_its_worker_is_ended(kubectl: Kubectl, namespace: str) -> None:
-    _ask(kubectl, namespace, "/messages?count=120", "POST")
+    ask(kubectl, namespace, "/messages?count=120", "POST")
     kubectl("delete", "pod", f"-n={namespace}", "-l=app.kubernetes.io/component=worker", "--wait=false")
-    _ask(kubectl, namespace, "/messages?count=30", "POST")
+    ask(kubectl, namespace, "/messages?count=30", "POST")
     _await_all_sent(kubectl, namespace, 150)
 
 
 def test_a_schedule_queues_messages_too(kubectl: Kubectl, namespace: str) -> None:
-    before = _ask(kubectl, namespace, "/counts")["queued"]
+    before = ask(kubectl, namespace, "/counts")["queued"]
     kubectl("create", "job", f"-n={namespace}", "--from=cronjob/scheduler-campaign", "by-hand")
     kubectl("wait", f"-n={namespace}", "--for=condition=complete", "job/by-hand", "--timeout=120s")
     _await_all_sent(kubectl, namespace, before + 10)
 
 
 def test_a_new_release_migrates_and_rolls(user: User, kubectl: Kubectl, namespace: str, file: Path) -> None:
-    assert _ask(kubectl, namespace, "/smoke") == {"release": "1.0", "schema": 1}
+    assert ask(kubectl, namespace, "/smoke") == {"release": "1.0", "schema": 1}
     _write(file, "1.1")
     (one,) = user.json("tenant", "up", str(file))["tenants"]
     assert "error" not in one
@@ -165,4 +151,4 @@ def test_a_new_release_migrates_and_rolls(user: User, kubectl: Kubectl, namespac
 
 @retry(stop=stop_after_delay(60), wait=wait_fixed(1), reraise=True)
 def _await_release(kubectl: Kubectl, namespace: str) -> None:
-    assert _ask(kubectl, namespace, "/smoke") == {"release": "1.1", "schema": 2}
+    assert ask(kubectl, namespace, "/smoke") == {"release": "1.1", "schema": 2}

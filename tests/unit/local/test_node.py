@@ -51,8 +51,9 @@ def test_a_subnet_overlaps_no_route_and_no_neighbour(monkeypatch: pytest.MonkeyP
 def test_pods_reach_the_named_ports_alone_and_nobody_outside_reaches_them(place: NodePlace) -> None:
     rules = _rules(place, [3306, 8200])
     lines = [line.strip() for line in rules.splitlines()]
-    allowed = lines.index(f'iifname "{place.bridge}" ip daddr 10.201.0.1 tcp dport {{ 3306, 8200 }} accept')
-    assert lines[allowed + 1] == f'iifname "{place.bridge}" drop'
+    allowed = lines.index(f'iifname "{place.bridge}" ip daddr 10.201.0.1 tcp dport {{ 53, 3306, 8200 }} accept')
+    assert lines[allowed + 1] == f'iifname "{place.bridge}" ip daddr 10.201.0.1 udp dport 53 accept'
+    assert lines[allowed + 2] == f'iifname "{place.bridge}" drop'
     assert 'ip daddr 10.201.0.0/24 iifname != "lo" drop' in lines
 
 
@@ -157,9 +158,8 @@ def test_an_image_whose_program_has_changed_is_another(tmp_path: Path) -> None:
 def test_the_reference_workloads_images_are_those_that_the_catalogue_names(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF")
-    made = {
-        image.name: image for image in images(dict.fromkeys(("busybox", "bao", "redis-server", REFERENCE), program))
-    }
+    tools = dict.fromkeys(("busybox", "bao", "redis-server", "mariadbd", "mariadb", REFERENCE), program)
+    made = {image.name: image for image in images(tools | {"mariadb-plugins": tmp_path})}
     described = Catalogue.load().workloads["reference"][1].workload.spec
     for release in described.releases:
         image = made[f"{described.image}:{release.tag}"]

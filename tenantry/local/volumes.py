@@ -1,0 +1,154 @@
+"""local-path-provisioner: the claims of pods on a real node become folders of this machine, and go with their claims.
+
+https://github.com/rancher/local-path-provisioner. Folders are made and removed by short pods of its own on the node.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tenantry.local.cluster import Authorities, kubeconfig
+from tenantry.local.images import SHELL
+from tenantry.local.node import NODE_LABEL, NodePlace
+from tenantry.local.objects import apply_objects, cluster_role
+from tenantry.local.part import Health, Part, Program, Site, State
+from tenantry.local.pki import Leaf
+
+__all__ = ["STORAGE_CLASS", "LocalPath"]
+
+STORAGE_CLASS = "local"
+_NAME = "tenantry-volumes"
+_USER = "system:local-path-provisioner"
+_PROVISIONER = "rancher.io/local-path"
+_SETUP = '#!/bin/sh\nset -eu\numask 0007\nmkdir -p "$VOL_DIR"\n'
+"""Nobody else's: the kubelet gives the folder to the group of the pod that mounts it."""
+_TEARDOWN = '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n'
+
+
+class LocalPath(Part):
+    """It listens nowhere, so there is nothing to ask: what runs is well."""
+
+    name = "local-path-provisioner"
+
+    def __init__(self, site: Site, authorities: Authorities, place: NodePlace) -> None:
+        super().__init__(site)
+        self._authorities = authorities
+        self._place = place
+
+    @property
+    def address(self) -> str:
+        return str(self.folder / "data")
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return ()
+
+    def program(self) -> Program:
+        folder = self.folder
+        return Program(
+            command=(
+                str(self.site.tools["local-path-provisioner"]),
+                "start",
+                f"--config={folder / 'config.json'}",
+                f"--helper-pod-file={folder / 'helper-pod.json'}",
+                f"--kubeconfig={folder / 'client.json'}",
+                f"--namespace={_NAME}",
+                f"--configmap-name={_NAME}",
+                f"--service-account-name={_NAME}",
+                f"--helper-image={SHELL}",
+                f"--provisioner-name={_PROVISIONER}",
+            ),
+            environment={"HOME": str(folder)},
+        )
+
+    def prepare(self) -> None:
+        folder = self.make_folder("data")
+        kubeconfig(self.site, self._authorities, folder / "client.json", Leaf(common_name=_USER))
+        # The one node that is real; claims of pods elsewhere are not for it.
+        paths = [{"node": self._place.name, "paths": [str(folder / "data")]}]
+        self.write("config.json", json.dumps({"nodePathMap": paths}))
+        self.write("helper-pod.json", json.dumps(_helper_pod()))
+        apply_objects(self.site, _objects())
+
+    def probe(self) -> Health:
+        return Health(state=State.RUNNING)
+
+
+def _helper_pod() -> dict[str, Any]:
+    key, value = NODE_LABEL
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "volume"},
+        "spec": {
+            "nodeSelector": {key: value},
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [
+                {
+                    "name": "volume",
+                    "image": SHELL,
+                    "imagePullPolicy": "IfNotPresent",
+                    # It makes folders among those of root, and removes what any account has left in them.
+                    "securityContext": {"runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": True},
+                }
+            ],
+        },
+    }
+
+
+def _objects() -> list[tuple[str, dict[str, Any]]]:
+    read = ["get", "list", "watch"]
+    named = {"metadata": {"name": _NAME, "namespace": _NAME}}
+    inside = f"namespaces/{_NAME}"
+    rbac = "rbac.authorization.k8s.io"
+    rules = [
+        {"apiGroups": [""], "resources": ["nodes", "persistentvolumeclaims"], "verbs": read},
+        {
+            "apiGroups": [""],
+            "resources": ["persistentvolumes"],
+            "verbs": [*read, "create", "patch", "update", "delete"],
+        },
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+        {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": read},
+    ]
+    within = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "create", "delete"]},
+        {"apiGroups": [""], "resources": ["pods/log", "configmaps"], "verbs": ["get"]},
+    ]
+    return [
+        *cluster_role(_NAME, _USER, rules),
+        (f"/api/v1/{inside}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAME}}),
+        (f"/api/v1/{inside}/serviceaccounts/{_NAME}", {"apiVersion": "v1", "kind": "ServiceAccount", **named}),
+        (
+            f"/api/v1/{inside}/configmaps/{_NAME}",
+            {"apiVersion": "v1", "kind": "ConfigMap", **named, "data": {"setup": _SETUP, "teardown": _TEARDOWN}},
+        ),
+        (
+            f"/apis/{rbac}/v1/{inside}/roles/{_NAME}",
+            {"apiVersion": f"{rbac}/v1", "kind": "Role", **named, "rules": within},
+        ),
+        (
+            f"/apis/{rbac}/v1/{inside}/rolebindings/{_NAME}",
+            {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "RoleBinding",
+                **named,
+                "roleRef": {"apiGroup": rbac, "kind": "Role", "name": _NAME},
+                "subjects": [{"apiGroup": rbac, "kind": "User", "name": _USER}],
+            },
+        ),
+        (
+            f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}",
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                # Of type local, to which the kubelet gives the pod's group.
+                "metadata": {"name": STORAGE_CLASS, "annotations": {"defaultVolumeType": "local"}},
+                "provisioner": _PROVISIONER,
+                "reclaimPolicy": "Delete",
+                "volumeBindingMode": "WaitForFirstConsumer",
+            },
+        ),
+    ]
