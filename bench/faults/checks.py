@@ -10,7 +10,8 @@ from bench.faults.cases import Operation
 from bench.faults.operations import Before, outcome_of, snapshots_of
 from bench.faults.tenants import NEW, Tenant
 from tenantry.inventory import Inventory, Kept, Subject, search
-from tenantry.recovery.schema import SCRATCH_SUFFIXES, database_server_of
+from tenantry.recovery.keeper import database_server_of
+from tenantry.recovery.schema import SCRATCH_SUFFIXES
 
 __all__ = ["CHECKS", "Aftermath", "traces_of", "violations"]
 

@@ -10,6 +10,7 @@ from tenantry.tenancy.spec import DatabaseTier, TenantSpec
 from tenantry_components.manifest import keeping
 from tenantry_components.own_database import own_database
 from tenantry_components.providers.mariadb import Account, Schema
+from tenantry_components.providers.mariadb_server import rds_provisioner
 from tenantry_components.providers.openbao import DatabaseStaticRole
 
 __all__ = ["Database"]
@@ -38,14 +39,14 @@ class Database(pulumi.ComponentResource):
                 self.ready = own_database(spec, parent=self, after=after)
             case DatabaseTier.RDS:
                 # Importing the AWS SDK costs every other tenant's run a second and 100 MiB.
-                from tenantry_components.rds import rds_provisioner, rds_server
+                from tenantry_components.rds import rds_server
 
                 server = rds_server(spec, parent=self, after=after)
                 inside = self._schema(
                     spec,
                     host=server.host,
                     connection=spec.names.namespace,
-                    provisioner=rds_provisioner(spec),
+                    provisioner=rds_provisioner(spec.names.namespace),
                     after=server.ready,
                 )
                 self.ready = (*server.ready, *inside)

@@ -4,7 +4,7 @@ Invariants, which the tests check pair by pair: nothing is allowed that no rule 
 tenant's pods; a module opens connections only to what its `reach` says, and to DNS; only the ingress controller
 reaches a public module, only the monitoring a metrics port, and only the API server, where the cell names it, a port
 with smoke checks; a database or cache of the tenant's own is open to this namespace's modules that reach it, and to
-nobody else.
+nobody else but, of the database, OpenBao and the cell's operator.
 """
 
 from __future__ import annotations
@@ -137,6 +137,9 @@ def _own_servers(spec: TenantSpec) -> list[Manifest]:
         if server == DATABASE:
             # It rotates the accounts' passwords.
             peers.append(spec.cell.spec.openbao.peer)
+            if spec.cell.spec.operator:
+                # It takes backups and brings them back, as the tenant.
+                peers.append(spec.cell.spec.kubernetes.operator_peer)
         if not peers:
             # A rule that names nobody lets everybody in; without one the namespace's denial stands.
             continue

@@ -20,11 +20,11 @@ from tenantry.tenancy.spec import Environment, TenantSpec
 from tenantry_components.cloud_databases import MASTER, rds_parameters
 from tenantry_components.cloud_policy import key_policy
 from tenantry_components.manifest import keeping
-from tenantry_components.providers.mariadb_server import PROVISIONER
+from tenantry_components.providers.mariadb_server import rds_provisioner
 from tenantry_components.providers.openbao import DatabaseStaticRole
 from tenantry_components.providers.rds_connection import RdsConnection
 
-__all__ = ["RdsServer", "rds_provisioner", "rds_server"]
+__all__ = ["RdsServer", "rds_server"]
 
 _STORAGE_GROWTH = 2
 _MIN_STORAGE_GIB = 20
@@ -38,11 +38,6 @@ class RdsServer:
     def __init__(self, host: pulumi.Output[str], ready: Sequence[pulumi.Resource]) -> None:
         self.host = host
         self.ready = tuple(ready)
-
-
-def rds_provisioner(spec: TenantSpec) -> str:
-    """OpenBao's static role of the provisioner's account on the tenant's instance."""
-    return f"{PROVISIONER}-{spec.names.namespace}"
 
 
 def rds_server(spec: TenantSpec, *, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> RdsServer:
@@ -62,14 +57,14 @@ def rds_server(spec: TenantSpec, *, parent: pulumi.Resource, after: Sequence[pul
         secret=instance.master_user_secrets.apply(lambda secrets: secrets[0]["secret_arn"]),
         region=aws.region,
         authority=spec.cell.spec.ca_bundle,
-        roles=[spec.names.database_role_a, spec.names.database_role_b, rds_provisioner(spec)],
+        roles=[spec.names.database_role_a, spec.names.database_role_b, rds_provisioner(spec.names.namespace)],
         provisioner=account,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[instance]),
     )
     provisioner = DatabaseStaticRole(
         "provisioner",
         mount=openbao.database_mount,
-        role=rds_provisioner(spec),
+        role=rds_provisioner(spec.names.namespace),
         connection=spec.names.namespace,
         username=account,
         rotation_days=_PROVISIONER_ROTATION_DAYS,

@@ -8,7 +8,10 @@ from tenantry_components.agent import CA_FOLDER, ca_mount
 from tenantry_components.egress_login import egress_files
 from tenantry_components.manifest import Manifest
 
-__all__ = ["authorities", "authority_mounts", "secret_field", "server_path", "workload_files"]
+__all__ = ["OWN_SERVER", "authorities", "authority_mounts", "secret_field", "server_path", "workload_files"]
+
+OWN_SERVER = "server"
+"""Secret of what the tenant's own servers need, in its folder."""
 
 
 def authorities(spec: TenantSpec) -> tuple[Configuration, ...]:
@@ -32,7 +35,7 @@ def workload_files(spec: TenantSpec) -> tuple[Configuration, ...]:
 
 def server_path(spec: TenantSpec) -> str:
     """Where OpenBao keeps what the tenant's own servers need, below the kv mount."""
-    return f"{spec.names.kv_path}/server"
+    return f"{spec.names.kv_path}/{OWN_SERVER}"
 
 
 def secret_field(spec: TenantSpec, path: str, name: str) -> str:

@@ -15,7 +15,8 @@ from tenantry.backup.manifest import Manifest
 from tenantry.backup.restoring import check
 from tenantry.fleet.operations import Operations
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
-from tenantry.recovery.schema import SchemaRestore, database_server_of
+from tenantry.recovery.keeper import keeper_of
+from tenantry.recovery.schema import SchemaRestore
 from tenantry.recovery.taken import newest, take_now
 from tenantry.tenancy.errors import Conflict, RunFailed, StateCorrupt, Unsupported
 from tenantry.tenancy.recovery import Backups, Kept, Proof
@@ -88,7 +89,7 @@ class BackingUp:
         self._check_enabled()
         with as_tenant(self._spec) as around:
             manifest = catalogue(around.store).find(identifier)
-            schema = SchemaRestore(around, database_server_of(self._spec), proof=True, stopping=self._stopping)
+            schema = SchemaRestore(around, keeper_of(self._spec, around), proof=True, stopping=self._stopping)
             with schema.locked():
                 try:
                     check(around, manifest)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tenantry.backup.settings import PREFIX, Settings
@@ -14,6 +16,7 @@ from tenantry.tenancy.errors import RunFailed
 from tenantry.tenancy.spec import DatabaseTier, TenantSpec
 from tenantry_components.backup import backup_environment
 from tenantry_components.namespace import BACKUP_ACCOUNT
+from tenantry_components.trust import OWN_SERVER
 
 __all__ = ["SNAPSHOTS", "as_tenant", "holds_data"]
 
@@ -51,7 +54,12 @@ def as_tenant(spec: TenantSpec, *, folder: str = "") -> Iterator[Surroundings]:
         if "VAULT_CACERT" in os.environ:
             environment["VAULT_CACERT"] = os.environ["VAULT_CACERT"]
         with surroundings(Settings.from_environment(environment)) as around:
-            yield around
+            if spec.database.tier is not DatabaseTier.DEDICATED:
+                yield around
+                return
+            own = around.openbao.secret(OWN_SERVER) or {}
+            with _in_memory(str(own.get("certificate") or "")) as certificate:
+                yield replace(around, database=replace(around.database, authority=Path(certificate)))
 
 
 @contextmanager

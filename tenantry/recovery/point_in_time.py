@@ -18,8 +18,8 @@ from tenantry.backup.database import CLIENT
 from tenantry.backup.stopping import Stopped
 from tenantry.recovery.physical import PhysicalBackup, PhysicalBackups, last_words
 from tenantry.recovery.scratch_server import DumpReader, ScratchServer, scratch_server
-from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, RunFailed
+from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, RunFailed, Unsupported
+from tenantry.tenancy.spec import DatabaseTier, TenantSpec
 
 __all__ = ["check_moment", "replayed"]
 
@@ -27,33 +27,39 @@ _REPLAY_S = 6 * 3600
 _LOOK_S = 0.5
 
 
-def check_moment(cell: Cell, at: datetime) -> PhysicalBackup:
-    """The physical backup to begin from. Raises InvalidInput for a moment that has not been yet, Unsupported when there
-    is no backup before it, or none at all."""
+def check_moment(spec: TenantSpec, at: datetime) -> PhysicalBackup:
+    """The physical backup to begin from. spec: the tenant that was on the server then. Raises InvalidInput for a moment
+    that has not been yet, Unsupported when there is no backup before it, or none at all."""
+    if spec.database.tier is not DatabaseTier.SHARED:
+        raise Unsupported(
+            f"tenant {spec.name} has a database server of its own, of which no physical backups are kept",
+            where="spec.database.tier",
+            hint="restore one of its backups (`tenantry tenant backups`); Amazon keeps moments of its instances itself",
+        )
     if at > datetime.now(UTC) - timedelta(seconds=1):
         raise InvalidInput(
             f"{at:%Y-%m-%d %H:%M:%S UTC} has not been yet", source="--at", hint="give a moment of the past, in UTC"
         )
-    return PhysicalBackups(cell).before(at)
+    return PhysicalBackups(spec.cell).before(at)
 
 
 @contextmanager
 def replayed(
-    cell: Cell,
+    spec: TenantSpec,
     *,
-    schema: str,
     at: datetime,
     progress: Callable[[str], None] = lambda _: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[DumpReader]:
-    """The schema's dump with everything that was committed before this second, and nothing after. The server runs on
-    meanwhile; memory does not depend on the data's size. Raises RunFailed, DependencyUnavailable, Stopped."""
-    backups = PhysicalBackups(cell)
-    base = check_moment(cell, at)
+    """A dump of the tenant's schema with everything that was committed before this second, and nothing after. The
+    server runs on meanwhile; memory does not depend on the data's size. Raises RunFailed, DependencyUnavailable,
+    Stopped."""
+    backups = PhysicalBackups(spec.cell)
+    base = check_moment(spec, at)
     progress(f"replay from the physical backup of {base.taken_at:%Y-%m-%d %H:%M:%S UTC}")
     with scratch_server(base, backups.options, stopping=stopping) as server:
         _replay(server, backups, base, at, stopping)
-        with server.dump(schema) as dump:
+        with server.dump(spec.names.schema) as dump:
             yield dump
 
 

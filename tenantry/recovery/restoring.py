@@ -35,8 +35,9 @@ from tenantry.fleet.fleet import Fleet
 from tenantry.fleet.operations import ORIGIN, Operations
 from tenantry.openbao import VersionMoved, openbao
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
+from tenantry.recovery.keeper import keeper_of
 from tenantry.recovery.point_in_time import check_moment, replayed
-from tenantry.recovery.schema import SchemaRestore, database_server_of
+from tenantry.recovery.schema import SchemaRestore
 from tenantry.recovery.snapshots import snapshot
 from tenantry.tenancy.errors import (
     Conflict,
@@ -48,7 +49,7 @@ from tenantry.tenancy.errors import (
     Unsupported,
 )
 from tenantry.tenancy.recovery import Goal, Restoration, Step, next_step
-from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
 
 __all__ = ["KIND", "Restoring", "refuse", "restoration_of"]
 
@@ -110,7 +111,7 @@ class Restoring:
         """Whether there is such a backup, or a way to the moment, so far as that costs little to know. Raises
         InvalidInput or Unsupported when there is none."""
         if goal.at is not None:
-            check_moment(self._fleet.cell, goal.at)
+            check_moment(self._source, goal.at)
         elif goal.backup is not None:
             with as_tenant(self._source, folder=self._folder(goal.backup)) as source:
                 catalogue(source.store).find(goal.backup)
@@ -168,7 +169,8 @@ class Restoring:
                     raise ours from error.__cause__
                 restoration = self._noted(restoration.model_copy(update={"problem": _told(ours)}))
         if restoration.ended_at is None:
-            restoration = self._noted(restoration.model_copy(update={"ended_at": _now()}))
+            # Whose backup it was is forgotten: nothing of a tenant is to be found in another's journal.
+            restoration = self._noted(restoration.model_copy(update={"ended_at": _now(), "origin": ""}))
         return restoration
 
     # -- steps --------------------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class Restoring:
     def _check(self, restoration: Restoration) -> Restoration:
         goal = restoration.goal
         if goal.at is not None:
-            check_moment(self._fleet.cell, goal.at)
+            check_moment(self._source, goal.at)
             identifier = f"at-{goal.at:%Y%m%dT%H%M%SZ}"
         else:
             folder = self._folder(goal.backup)
@@ -209,8 +211,7 @@ class Restoring:
         with self._place(restoration) as place, place.schema.locked():
             if restoration.goal.at is not None:
                 with replayed(
-                    self._fleet.cell,
-                    schema=self._source.names.schema,
+                    self._source,
                     at=restoration.goal.at,
                     progress=self._progress,
                     stopping=self._stopping,
@@ -311,7 +312,7 @@ class Restoring:
     def _place(self, restoration: Restoration) -> Iterator[_Place]:
         folder = "" if restoration.goal.at is not None else self._folder(restoration.backup)
         with as_tenant(self._spec) as around, as_tenant(self._source, folder=folder) as source:
-            schema = SchemaRestore(around, database_server_of(self._spec), stopping=self._stopping)
+            schema = SchemaRestore(around, keeper_of(self._spec, around), stopping=self._stopping)
             yield _Place(around=around, source=source, schema=schema)
 
     def _folder(self, identifier: str | None) -> str:
@@ -340,12 +341,6 @@ class Restoring:
                     where="spec.database.tier",
                     hint="on simulated nodes restore between tenants on the cell's shared server",
                 )
-        if self._spec.database.tier is not DatabaseTier.SHARED:
-            raise Unsupported(
-                f"tenant {self._spec.name} has a database server of its own, which only its own pods reach",
-                where="spec.database.tier",
-                hint="restore from inside: `tenantry-backup restore` in a Job of its namespace (docs/backups.md)",
-            )
         self._check_living()
 
     def _check_living(self) -> None:

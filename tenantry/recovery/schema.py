@@ -22,13 +22,13 @@ from tenantry.backup.envelope import opened
 from tenantry.backup.manifest import Content, Manifest
 from tenantry.backup.stopping import StoppableSource
 from tenantry.backup.surroundings import Surroundings
+from tenantry.recovery.keeper import Keeper, Statements
 from tenantry.tenancy.errors import Conflict, RunFailed
 from tenantry.tenancy.recovery import Definition
-from tenantry.tenancy.spec import TenantSpec
 from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
-from tenantry_components.providers.mariadb_server import DROP_S, MariaDbServer, Session, escape_pattern, quote, server
+from tenantry_components.providers.mariadb_server import escape_pattern, quote
 
-__all__ = ["SCRATCH_SUFFIXES", "SchemaRestore", "database_server_of"]
+__all__ = ["SCRATCH_SUFFIXES", "SchemaRestore"]
 
 LOADED, BEFORE, PROOF = "_restore", "_before", "_proof"
 SCRATCH_SUFFIXES = (LOADED, BEFORE, PROOF)
@@ -37,33 +37,21 @@ _MARKER = "tenantry_restored"
 _DEFINER = re.compile(r"^CREATE\s+(.*?)DEFINER=(?:`(?:[^`]|``)*`@`(?:[^`]|``)*`|\S+)\s", re.DOTALL)
 
 
-def database_server_of(spec: TenantSpec) -> MariaDbServer:
-    """The cell's shared server, as the provisioner."""
-    openbao = spec.cell.spec.openbao
-    return server(
-        host=spec.database.host,
-        port=spec.database.port,
-        database_mount=openbao.database_mount,
-        kv_mount=openbao.kv_mount,
-        patience_s=DROP_S,
-    )
-
-
 class SchemaRestore:
-    """around: the tenant's. provisioner: the server, with the right to make and drop schemas beside the tenant's.
+    """around: the tenant's. keeper: who makes and drops schemas beside the tenant's.
     proof: only to prove a backup, in a schema that is never swapped in. stopping: asked all the time while rows go in;
     when it says so, Stopped is raised."""
 
     def __init__(
         self,
         around: Surroundings,
-        provisioner: MariaDbServer,
+        keeper: Keeper,
         *,
         proof: bool = False,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._around = around
-        self._server = provisioner
+        self._keeper = keeper
         self._stopping = stopping
         self._proof = proof
         self._live = around.database.schema
@@ -87,16 +75,17 @@ class SchemaRestore:
     def clean(self, *, before: bool = True) -> None:
         """Drop the scratch schemas and the rights on them; absent is success. before: also the tables of before."""
         username = self._around.database.login().username
-        with self._server.session() as provisioner:
+        with self._keeper.session() as keeper:
             for name in self._ours if before else self._ours[:1]:
-                _revoke(provisioner, name, username)
-                provisioner.execute(f"DROP DATABASE IF EXISTS {quote(name)}")
+                if self._keeper.grants:
+                    _revoke(keeper, name, username)
+                keeper.execute(f"DROP DATABASE IF EXISTS {quote(name)}")
 
     def make(self) -> None:
         """An empty scratch schema that the tenant's own account may use, and nobody else's."""
         username = self._around.database.login().username
-        with self._server.session() as provisioner:
-            rows = provisioner.execute(
+        with self._keeper.session() as keeper:
+            rows = keeper.execute(
                 "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA "
                 "WHERE SCHEMA_NAME = %s",
                 (self._live,),
@@ -104,12 +93,13 @@ class SchemaRestore:
             if not rows:
                 raise Conflict("the tenant has no schema", where=self._around.database.name)
             charset, collation = rows[0]
-            provisioner.execute(
+            keeper.execute(
                 f"CREATE DATABASE IF NOT EXISTS {quote(self._loaded)} CHARACTER SET {charset} COLLATE {collation}"
             )
-            pattern = quote(escape_pattern(self._loaded))
-            privileges = ", ".join(TENANT_PRIVILEGES)
-            provisioner.execute(f"GRANT {privileges} ON {pattern}.* TO {_account(username)}")
+            if self._keeper.grants:
+                pattern = quote(escape_pattern(self._loaded))
+                privileges = ", ".join(TENANT_PRIVILEGES)
+                keeper.execute(f"GRANT {privileges} ON {pattern}.* TO {_account(username)}")
 
     def load(self, manifest: Manifest, *, origin: Surroundings | None = None) -> Content:
         """Fill an empty scratch schema and prove it against the manifest. origin: whose backup it is, when it is
@@ -134,10 +124,8 @@ class SchemaRestore:
                 where=self.scratch.name,
                 hint="the tenant's own schema is untouched; restore another backup, and look at the server's log",
             )
-        with self._server.session() as provisioner:
-            provisioner.execute(
-                f"CREATE TABLE {quote(self._loaded)}.{quote(_MARKER)} (id INT) COMMENT = %s", (identifier,)
-            )
+        with self._keeper.session() as keeper:
+            keeper.execute(f"CREATE TABLE {quote(self._loaded)}.{quote(_MARKER)} (id INT) COMMENT = %s", (identifier,))
         return found
 
     def definitions(self) -> tuple[Definition, ...]:
@@ -155,8 +143,8 @@ class SchemaRestore:
         return self._marked(self._before) == identifier
 
     def _marked(self, schema: str) -> str | None:
-        with self._server.session() as provisioner:
-            rows = provisioner.execute(
+        with self._keeper.session() as keeper:
+            rows = keeper.execute(
                 "SELECT TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
                 (schema, _MARKER),
             )
@@ -171,17 +159,17 @@ class SchemaRestore:
             raise Conflict(
                 f"{identifier} is not what the scratch schema holds", where=self.scratch.name, hint="restore it again"
             )
-        with self._server.session() as provisioner:
-            provisioner.execute(f"DROP DATABASE IF EXISTS {quote(self._before)}")
-            provisioner.execute(f"CREATE DATABASE {quote(self._before)}")
+        with self._keeper.session() as keeper:
+            keeper.execute(f"DROP DATABASE IF EXISTS {quote(self._before)}")
+            keeper.execute(f"CREATE DATABASE {quote(self._before)}")
             for schema in (self._live, self._loaded):
-                _drop_what_stays(provisioner, schema)
-            moves = [(self._live, name, self._before) for name in _tables(provisioner, self._live)]
+                _drop_what_stays(keeper, schema)
+            moves = [(self._live, name, self._before) for name in _tables(keeper, self._live)]
             moves += [
                 (self._loaded, name, self._before if name == _MARKER else self._live)
-                for name in _tables(provisioner, self._loaded)
+                for name in _tables(keeper, self._loaded)
             ]
-            provisioner.execute(
+            keeper.execute(
                 "RENAME TABLE "
                 + ", ".join(f"{quote(a)}.{quote(name)} TO {quote(b)}.{quote(name)}" for a, name, b in moves)
             )
@@ -231,28 +219,28 @@ def _definitions(session: TenantSession, schema: str) -> Iterator[Definition]:
         )
 
 
-def _tables(provisioner: Session, schema: str) -> list[str]:
-    rows = provisioner.execute(
+def _tables(keeper: Statements, schema: str) -> list[str]:
+    rows = keeper.execute(
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW'", (schema,)
     )
     return [str(row[0]) for row in rows]
 
 
-def _drop_what_stays(provisioner: Session, schema: str) -> None:
+def _drop_what_stays(keeper: Statements, schema: str) -> None:
     """Views and triggers: a table with a trigger cannot move to another schema."""
-    for kind, name in provisioner.execute(
+    for kind, name in keeper.execute(
         "SELECT 'VIEW', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s "
         "UNION ALL SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
         (schema, schema),
     ):
-        provisioner.execute(f"DROP {kind} IF EXISTS {quote(schema)}.{quote(name)}")
+        keeper.execute(f"DROP {kind} IF EXISTS {quote(schema)}.{quote(name)}")
 
 
-def _revoke(provisioner: Session, schema: str, username: str) -> None:
+def _revoke(keeper: Statements, schema: str, username: str) -> None:
     try:
         # Not ALL PRIVILEGES: nobody may take back what he could not give.
         privileges = ", ".join(TENANT_PRIVILEGES)
-        provisioner.execute(f"REVOKE {privileges} ON {quote(escape_pattern(schema))}.* FROM {_account(username)}")
+        keeper.execute(f"REVOKE {privileges} ON {quote(escape_pattern(schema))}.* FROM {_account(username)}")
     except pymysql.MySQLError as error:
         if error.args[0] != ER.NONEXISTING_GRANT:
             raise

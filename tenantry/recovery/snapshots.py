@@ -12,9 +12,9 @@ from tenantry.backup.catalogue import catalogue, remove
 from tenantry.backup.manifest import taken_at
 from tenantry.backup.taking import take
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
-from tenantry.recovery.schema import SchemaRestore, database_server_of
-from tenantry.tenancy.errors import Unsupported
-from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry.recovery.keeper import keeper_of
+from tenantry.recovery.schema import SchemaRestore
+from tenantry.tenancy.spec import TenantSpec
 
 __all__ = ["let_go", "put_back", "snapshot"]
 
@@ -45,15 +45,9 @@ def put_back(spec: TenantSpec, identifier: str) -> None:
     A kill at any moment leaves the tables as they were or as they are to be, never mixed; then call it again. Raises
     InvalidInput for an unknown id, Locked, DependencyUnavailable, RunFailed.
     """
-    if spec.database.tier is not DatabaseTier.SHARED:
-        raise Unsupported(
-            "a snapshot is put back on the cell's shared server only",
-            where=spec.name,
-            hint="on a server of the tenant's own, restore a backup from inside: docs/backups.md",
-        )
     with as_tenant(spec, folder=SNAPSHOTS) as around:
         manifest = catalogue(around.store).find(identifier)
-        schema = SchemaRestore(around, database_server_of(spec))
+        schema = SchemaRestore(around, keeper_of(spec, around))
         with schema.locked():
             schema.load(manifest)
             definitions = schema.definitions()

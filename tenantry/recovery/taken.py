@@ -14,7 +14,7 @@ from tenantry.backup.taking import take
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.recovery.identity import as_tenant
 from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
-from tenantry.tenancy.spec import DatabaseTier, TenantSpec
+from tenantry.tenancy.spec import TenantSpec
 from tenantry_components.backup import backup_manifests
 
 __all__ = ["Begun", "newest", "take_now", "taken_here"]
@@ -28,11 +28,11 @@ class Begun(DependencyUnavailable):
 
 def taken_here(spec: TenantSpec) -> bool:
     """Whether this process takes its backups: no pod is needed where none runs, nor where the store is a folder of this
-    machine, which no pod reaches, and all there is to save is on the cell's database server."""
+    machine, which no pod reaches, and all there is to save is in a database."""
     if spec.cell.spec.kubernetes.simulated_nodes:
         return True
     volumes = any(volume.backup for volume in spec.workload.storage)
-    return spec.cell.spec.backups.kind == "folder" and spec.database.tier is DatabaseTier.SHARED and not volumes
+    return spec.cell.spec.backups.kind == "folder" and not volumes
 
 
 def newest(store: Store, since: datetime | None = None) -> Manifest | None:

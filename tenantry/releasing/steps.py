@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tenantry.engine.cluster import ApiError, connect
 from tenantry.engine.interface import OnEvent
 from tenantry.fleet import Fleet
-from tenantry.releasing import snapshots
+from tenantry.recovery import let_go, put_back, snapshot
 from tenantry.releasing.draining import failed_tasks, held_messages, running_pods, running_schedules
 from tenantry.releasing.smoke import smoke_problems
-from tenantry.tenancy.errors import RunFailed
+from tenantry.tenancy.errors import RunFailed, TenantryError
 from tenantry.tenancy.manifest import parse_tenant
 from tenantry.tenancy.release import Release, Step, Version
 from tenantry.tenancy.spec import Hold, TenantSpec
@@ -102,7 +103,7 @@ def _stopped(spec: TenantSpec) -> Taken:
 
 
 def _snapshot(work: Work) -> Taken:
-    kept = snapshots.keep_aside(work.spec(work.release.before, Hold.STOPPED))
+    kept = snapshot(work.spec(work.release.before, Hold.STOPPED))
     return work.release.model_copy(update={"snapshot": kept})
 
 
@@ -149,7 +150,7 @@ def _clear(work: Work) -> Taken:
 
 def _restore(work: Work) -> Taken:
     if work.release.snapshot is not None:
-        snapshots.put_back_whole(work.spec(work.release.before, Hold.STOPPED), work.release.snapshot)
+        put_back(work.spec(work.release.before, Hold.STOPPED), work.release.snapshot)
     return None
 
 
@@ -171,7 +172,9 @@ def _reopen(work: Work) -> Taken:
 
 def _forget(work: Work, spec: TenantSpec) -> None:
     if work.release.snapshot is not None:
-        snapshots.forget(spec, work.release.snapshot)
+        # Where that fails it goes by its age: no release fails for it.
+        with suppress(TenantryError):
+            let_go(spec, work.release.snapshot)
 
 
 STEPS: Mapping[Step, Callable[[Work], Taken]] = {

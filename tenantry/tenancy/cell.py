@@ -62,6 +62,8 @@ class Kubernetes(_Model):
     api_server_peer: Peer | None = None
     """From where the API server's connections to pods come, by which a release's smoke checks are asked; None: the
     network plugin lets them through without a rule."""
+    operator_peer: Peer = Peer(namespace="tenantry-system", pod_labels={"app.kubernetes.io/name": "tenantry-operator"})
+    """Where the operator is, in a cell that has one: it backs up the database servers in tenants' namespaces."""
     dns_peer: Peer = Peer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})
     cluster_issuer: str | None = None
     storage_class: str | None = None

@@ -72,6 +72,20 @@ def test_from_outside_only_the_ingress_monitoring_and_openbao_come_in(spec: Tena
             assert allowed(policies, source, own(spec, target), port) is expected, f"{name} → {target}:{port}"
 
 
+def test_the_operator_of_a_cell_that_has_one_comes_to_the_tenants_own_database_and_to_nothing_else(
+    spec: TenantSpec,
+) -> None:
+    cell = spec.cell.model_copy(update={"spec": spec.cell.spec.model_copy(update={"operator": True})})
+    policies = network_policies(replace(spec, cell=cell))
+    operator = End(namespace="tenantry-system", labels={"app.kubernetes.io/name": "tenantry-operator"})
+    neighbour = End(namespace="tenantry-system", labels={"app.kubernetes.io/name": "another"})
+    for target, port in itertools.product(components(spec), (80, 3306, 6379)):
+        expected = target == "database" and port == 3306
+        assert allowed(policies, operator, own(spec, target), port) is expected, f"operator → {target}:{port}"
+        assert not allowed(policies, neighbour, own(spec, target), port)
+        assert not allowed(network_policies(spec), operator, own(spec, target), port)
+
+
 def test_inside_only_own_servers_are_reached_and_only_by_who_declares_it(spec: TenantSpec) -> None:
     policies = network_policies(spec)
     reaches = components(spec)

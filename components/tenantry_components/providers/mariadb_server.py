@@ -36,6 +36,7 @@ __all__ = [
     "escape_pattern",
     "mariadb_problem",
     "quote",
+    "rds_provisioner",
     "server",
     "shared_server",
 ]
@@ -45,6 +46,13 @@ OBSERVER = "tenantry-observer"
 """Reads tenants' schemas on the shared server, and can change nothing: what waits there decides how modules scale."""
 COPIER = "tenantry-copier"
 """Copies the whole server and reads its binary log, for physical backups and what is brought back from them."""
+
+
+def rds_provisioner(namespace: str) -> str:
+    """OpenBao's static role of the provisioner's account on a tenant's own instance at Amazon."""
+    return f"{PROVISIONER}-{namespace}"
+
+
 _CONNECT_TIMEOUT_S = 5
 _PATIENCE_S = 30
 """A server that hangs accepts connections, by its kernel, and never answers. Most statements of ours are small."""

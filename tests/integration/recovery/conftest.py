@@ -14,8 +14,9 @@ from tenantry.fleet.operations import Operations
 from tenantry.local import LocalPlatform
 from tenantry.recovery.backing_up import BackingUp
 from tenantry.recovery.identity import as_tenant
+from tenantry.recovery.keeper import database_server_of
 from tenantry.recovery.restoring import Restoring
-from tenantry.recovery.schema import SCRATCH_SUFFIXES, database_server_of
+from tenantry.recovery.schema import SCRATCH_SUFFIXES
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.spec import TenantSpec
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from tenantry.recovery.keeper import database_server_of
 from tenantry.recovery.physical import PhysicalBackups
-from tenantry.recovery.schema import database_server_of
 from tenantry.tenancy.errors import Unsupported
 from tenantry.tenancy.recovery import Goal
 from tests.integration.recovery.conftest import Living, Make, fill

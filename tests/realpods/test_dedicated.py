@@ -1,0 +1,144 @@
+"""A tenant with a database server of its own, in a pod. It begins from the backup of a tenant on the shared one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from tenantry.local.layout import Layout
+from tenantry.local.volumes import LocalPath
+from tests.e2e.user import User
+from tests.realpods.conftest import Kubectl, ask, real_platform
+
+_SENT = 40
+_KNOWN = "a text that nobody else has written"
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A platform of its own: a staging tenant keeps its grace period, and the node has room for few."""
+    with real_platform(tmp_path_factory.mktemp("own")) as someone:
+        yield someone
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tenants")
+
+
+def _up(user: User, folder: Path, name: str, *fields: str, code: int = 0) -> str:
+    """Apply a tenant's file; the namespace."""
+    spec = ["displayName: Somebody", "owner: someone@example.com", "workload: reference", *fields]
+    if not any(field.startswith("release:") for field in fields):
+        spec.append("release: '1.0'")
+    file = folder / f"{name}.yaml"
+    file.write_text(
+        f"apiVersion: tenantry.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec: {{{', '.join(spec)}}}\n"
+    )
+    (one,) = user.json("tenant", "up", str(file), code=code)["tenants"]
+    return str(one.get("namespace"))
+
+
+@pytest.fixture(scope="module")
+def source(user: User, kubectl: Kubectl, folder: Path) -> str:
+    """Name of a tenant on the shared server that has sent its messages and was backed up."""
+    namespace = _up(user, folder, "source", "plan: starter", "environment: test")
+    ask(kubectl, namespace, f"/messages?count={_SENT}", "POST")
+    _await_sent(kubectl, namespace, _SENT)
+    user.types("tenantry", "tenant", "backup", "source")
+    return "source"
+
+
+_OWN = ("plan: growth", "environment: staging", "database: {tier: dedicated}")
+
+
+@pytest.fixture(scope="module")
+def namespace(user: User, folder: Path, source: str) -> str:
+    return _up(user, folder, "safe", *_OWN, f"origin: {{tenant: {source}}}")
+
+
+@retry(stop=stop_after_delay(120), wait=wait_fixed(1), reraise=True)
+def _await_sent(kubectl: Kubectl, namespace: str, count: int) -> None:
+    counts = ask(kubectl, namespace, "/counts")
+    assert counts == {"queued": count, "sent": count, "waiting": 0, "duplicates": 0}
+
+
+def _sql(kubectl: Kubectl, namespace: str, statements: str) -> str:
+    """As the server's root, from inside of its container."""
+    command = 'mariadb --no-defaults --socket=/run/mysqld/mysqld.sock -uroot -p"$(cat /etc/tenantry/root/password)" -N'
+    return kubectl(
+        "exec", "-i", f"-n={namespace}", "database-0", "-c=database", "--", "sh", "-c", command, text=statements
+    )
+
+
+def test_it_began_from_the_others_backup(user: User, kubectl: Kubectl, namespace: str) -> None:
+    _await_sent(kubectl, namespace, _SENT)
+    conditions = {one["type"]: one["status"] for one in user.json("tenant", "show", "safe")["conditions"]}
+    assert (conditions["Ready"], conditions["Restored"], conditions["WorkloadSimulated"]) == ("True", "True", "False")
+    pod = json.loads(kubectl("get", "pod", f"-n={namespace}", "database-0", "-o=json"))
+    assert pod["spec"]["nodeName"] == "local-real"
+
+
+def test_nothing_of_its_data_can_be_read_from_the_disk(kubectl: Kubectl, namespace: str, layout: Layout) -> None:
+    _sql(
+        kubectl,
+        namespace,
+        f"CREATE DATABASE seen; CREATE TABLE seen.t (a TEXT); INSERT INTO seen.t VALUES (REPEAT('{_KNOWN}', 100));"
+        "FLUSH TABLES seen.t FOR EXPORT; UNLOCK TABLES;",
+    )
+    files = [path for path in (layout.part(LocalPath.name) / "data").rglob("*") if path.is_file()]
+    assert "t.ibd" in {path.name for path in files}
+    assert not [path for path in files if _KNOWN.encode() in path.read_bytes()]
+    assert (
+        _sql(kubectl, namespace, f"SELECT COUNT(*) FROM seen.t WHERE a LIKE '%{_KNOWN}%'; DROP DATABASE seen;") == "1\n"
+    )
+
+
+def test_nobody_logs_in_who_should_not(kubectl: Kubectl, namespace: str) -> None:
+    password = '-p"$(cat /etc/tenantry/root/password)"'
+
+    def login(options: str) -> str:
+        command = f"mariadb --no-defaults --host=127.0.0.1 {options} -N -e 'SELECT 7' 2>&1 || :"
+        return kubectl("exec", f"-n={namespace}", "database-0", "-c=database", "--", "sh", "-c", command)
+
+    assert login(f"--ssl --user=root {password}") == "7\n"
+    assert "ERROR" in login(f"--skip-ssl --user=root {password}")
+    assert "ERROR 1045" in login("--ssl --user=root")
+    # The password that both accounts had until OpenBao took them over.
+    assert "ERROR 1045" in login(f"--ssl --user={namespace.replace('-', '_')}_b {password}")
+
+
+def test_it_is_backed_up_and_brought_back(user: User, kubectl: Kubectl, namespace: str) -> None:
+    user.types("tenantry", "tenant", "backup", "safe")
+    ask(kubectl, namespace, "/messages?count=7", "POST")
+    _await_sent(kubectl, namespace, _SENT + 7)
+    user.types("tenantry", "tenant", "restore", "safe", "--yes")
+    _await_sent(kubectl, namespace, _SENT)
+    left = set(_sql(kubectl, namespace, "SHOW DATABASES").split())
+    assert left == {"information_schema", "mysql", "performance_schema", "sys", namespace.replace("-", "_")}
+
+
+def test_a_release_that_fails_leads_back(
+    user: User, kubectl: Kubectl, namespace: str, folder: Path, source: str
+) -> None:
+    fields = (*_OWN, f"origin: {{tenant: {source}}}")
+    _up(user, folder, "safe", *fields, "release: 1.2-bad", code=1)
+    _await_sent(kubectl, namespace, _SENT)
+    assert ask(kubectl, namespace, "/smoke") == {"release": "1.0", "schema": 1}
+    _up(user, folder, "safe", *fields)
+
+
+def test_a_killed_server_comes_back_with_every_row(user: User, kubectl: Kubectl, namespace: str) -> None:
+    kubectl("delete", "pod", f"-n={namespace}", "database-0", "--grace-period=0", "--force")
+    _await_sent(kubectl, namespace, _SENT)
+    user.types("tenantry", "tenant", "status", "safe", "--wait")
+
+
+def test_another_moves_to_the_shared_server(user: User, kubectl: Kubectl, namespace: str, folder: Path) -> None:
+    user.types("tenantry", "tenant", "destroy", "source", "--yes")
+    moved = _up(user, folder, "moved", "plan: starter", "environment: test", "origin: {tenant: safe}")
+    _await_sent(kubectl, moved, _SENT)
