@@ -7,7 +7,7 @@ import io
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import walk_tree
 
-from tenantry.local.images import AGENT, MARIADB, REDIS, SOURCE
+from tenantry.local.images import AGENT, BACKUP, MARIADB, REDIS, SOURCE
 from tenantry.local.node import NODE_LABEL
 from tenantry.local.part import Site
 from tenantry.local.ports import LOOPBACK
@@ -99,7 +99,7 @@ def _kubernetes(site: Site, *, simulated: bool) -> Kubernetes:
 
 def _images() -> Images:
     """What a real node runs was made on this machine."""
-    return Images(agent=AGENT, mariadb=MARIADB, redis=REDIS, sources=(SOURCE, *Images().sources))
+    return Images(agent=AGENT, backup=BACKUP, mariadb=MARIADB, redis=REDIS, sources=(SOURCE, *Images().sources))
 
 
 def render(cell: Cell) -> str:

@@ -9,11 +9,12 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from tenantry.local.backup_image import interpreter, program, python_files
 from tenantry.local.image import Image
 from tenantry.local.toolchain import REFERENCE
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["AGENT", "MARIADB", "PAUSE", "REDIS", "SHELL", "SOURCE", "images"]
+__all__ = ["AGENT", "BACKUP", "MARIADB", "PAUSE", "REDIS", "SHELL", "SOURCE", "images"]
 
 SOURCE = "tenantry.localhost"
 """Host in the names of images that exist on this machine alone."""
@@ -26,6 +27,8 @@ MARIADB = f"{SOURCE}/mariadb:system"
 """The operating system's own MariaDB, for tenants with a database of their own."""
 
 _REFERENCE = "ghcr.io/tenantry/reference"
+BACKUP = f"{SOURCE}/backup:1"
+
 _AT_REST = "file_key_management.so"
 _RELEASES = ("1.0", "1.1", "1.2-bad")
 """Of the reference workload: tenant_templates/workloads/reference names the same."""
@@ -58,7 +61,7 @@ _COMMANDS = (
 
 def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
     """Every image of the platform. tools: paths of `busybox`, `bao`, `redis-server`, `mariadbd`, `mariadb`,
-    its folder of plugins (`mariadb-plugins`) and the reference application."""
+    `mariadb-dump`, its folder of plugins (`mariadb-plugins`) and the reference application."""
     shell = {"bin/busybox": tools["busybox"], **_libraries(tools["busybox"])}
     links = {f"bin/{command}": "busybox" for command in _COMMANDS}
     # A pod's sandbox. As its first process it would not heed SIGTERM without the trap.
@@ -70,6 +73,7 @@ def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
         ),
         Image(name=SHELL, programs=shell, links=links, entrypoint=("/bin/sh",)),
         _mariadb(tools, shell, links),
+        _backup(tools, shell, links),
         Image(
             name=REDIS,
             programs={"bin/redis-server": tools["redis-server"].resolve(), **_libraries(tools["redis-server"])},
@@ -85,6 +89,28 @@ def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
             )
             for release in _RELEASES
         ),
+    )
+
+
+def _backup(tools: Mapping[str, Path], shell: Mapping[str, Path], links: Mapping[str, str]) -> Image:
+    clients = [tools[name].resolve() for name in ("mariadb", "mariadb-dump")]
+    files = python_files()
+    linked = [interpreter(), *clients, *(path for path in files.values() if ".so" in path.suffixes)]
+    libraries = {name: path for program in linked for name, path in _libraries(program).items()}
+    return Image(
+        name=BACKUP,
+        programs={
+            **shell,
+            # What the packages brought themselves is found where they are.
+            **{name: path for name, path in libraries.items() if path not in files.values()},
+            str(interpreter()).lstrip("/"): interpreter(),
+            "usr/bin/mariadb": clients[0],
+            "usr/bin/mariadb-dump": clients[1],
+        },
+        data=files,
+        links=links,
+        scripts={"bin/tenantry-backup": program()},
+        entrypoint=("/bin/tenantry-backup",),
     )
 
 

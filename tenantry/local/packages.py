@@ -33,7 +33,19 @@ NODE_PACKAGES = (
 _FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 """Looked at besides PATH. RabbitMQ's own script comes first: Debian's wrapper in /usr/sbin ignores our settings."""
 _PROGRAMS = ("mariadbd", "mariadb-install-db", "mariadb-backup", "mbstream", "redis-server", "rabbitmq-server", "epmd")
-_NODE_PROGRAMS = ("mariadb", "containerd", "ctr", "runc", "nft", "ip", "busybox", "setpriv", "unshare", "nsenter")
+_NODE_PROGRAMS = (
+    "mariadb",
+    "mariadb-dump",
+    "containerd",
+    "ctr",
+    "runc",
+    "nft",
+    "ip",
+    "busybox",
+    "setpriv",
+    "unshare",
+    "nsenter",
+)
 _NETWORK_PLUGINS = ("bridge", "host-local", "loopback")
 _NETWORK_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 _PLUGINS = (

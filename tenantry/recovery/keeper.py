@@ -19,7 +19,7 @@ from tenantry_components.providers.mariadb_server import (
     server,
 )
 
-__all__ = ["Keeper", "Statements", "database_server_of", "keeper_of"]
+__all__ = ["Keeper", "Statements", "database_server_of", "itself", "keeper_of"]
 
 
 class Statements(Protocol):
@@ -38,7 +38,7 @@ class Keeper:
 def keeper_of(spec: TenantSpec, around: Surroundings) -> Keeper:
     """around: the tenant's."""
     if spec.database.tier is DatabaseTier.DEDICATED:
-        return Keeper(session=lambda: _itself(around.database), grants=False)
+        return Keeper(session=lambda: itself(around.database), grants=False)
     return Keeper(session=database_server_of(spec).session, grants=True)
 
 
@@ -57,6 +57,7 @@ def database_server_of(spec: TenantSpec) -> MariaDbServer:
 
 
 @contextmanager
-def _itself(database: Database) -> Iterator[Statements]:
+def itself(database: Database) -> Iterator[Statements]:
+    """Sessions of the tenant's own account."""
     with database.session() as (session, _):
         yield session

@@ -17,9 +17,11 @@ from tenantry.backup.manifest import Manifest
 from tenantry.backup.settings import Settings
 from tenantry.backup.surroundings import Surroundings, surroundings
 from tenantry.backup.taking import take
+from tenantry.recovery.keeper import Keeper, itself
 from tenantry.recovery.schema import SchemaRestore
 from tenantry.tenancy.errors import Conflict, Locked, RunFailed
 from tenantry_components.providers.database_connection import provisioner_statements
+from tenantry_components.providers.mariadb import TENANT_PRIVILEGES
 from tenantry_components.providers.mariadb_server import MariaDbServer, server
 from tests.integration.backup.conftest import Tenant
 
@@ -45,6 +47,16 @@ def provisioner(
     monkeypatch.setenv("VAULT_ADDR", openbao.url)
     monkeypatch.setenv("VAULT_TOKEN", openbao.token)
     return server(host="127.0.0.1", port=port, database_mount="database", kv_mount="kv", role=role)
+
+
+@pytest.fixture(params=["the provisioner", "the tenant itself"])
+def keeper(request: pytest.FixtureRequest, tenant: Tenant, around: Surroundings, provisioner: MariaDbServer) -> Keeper:
+    """As on a server of many, and as on one of the tenant's own, where its account has the rights from the start."""
+    if request.param == "the provisioner":
+        return Keeper(session=provisioner.session, grants=True)
+    pattern = tenant.schema.replace("_", r"\_") + r"\_%"
+    tenant.sql(f"GRANT {', '.join(TENANT_PRIVILEGES)} ON `{pattern}`.* TO '{tenant.name}'@'%'")
+    return Keeper(session=lambda: itself(around.database), grants=False)
 
 
 @pytest.fixture
@@ -86,7 +98,8 @@ def state(tenant: Tenant) -> dict[str, Any]:
 def scratch_left(tenant: Tenant) -> tuple[Any, ...]:
     """Schemas beside the tenant's, and rights on them."""
     schemas = [row for row in tenant.sql("SHOW DATABASES") if row[0].startswith(f"{tenant.schema}_")]
-    grants = tenant.sql(f"SELECT Db FROM mysql.db WHERE User = '{tenant.name}'")
+    # Rights on whatever stands beside it are those of a server of its own.
+    grants = tenant.sql(f"SELECT Db FROM mysql.db WHERE User = '{tenant.name}' AND Db NOT LIKE '%|%' ESCAPE '|'")
     return tuple(one for one in (*schemas, *grants) if one[0].replace("\\", "") not in (tenant.schema, tenant.spare))
 
 
@@ -127,14 +140,14 @@ def test_the_manifest_counts_and_digests_every_table(tenant: Tenant, around: Sur
 
 @pytest.mark.parametrize("cut_after", [None, *STEPS[:-1]])
 def test_a_schema_is_old_or_restored_wherever_it_was_cut_off(
-    tenant: Tenant, around: Surroundings, provisioner: MariaDbServer, cut_after: str | None
+    tenant: Tenant, around: Surroundings, keeper: Keeper, cut_after: str | None
 ) -> None:
     fill(tenant)
     wanted = state(tenant)
     manifest, _ = take(around)
     change(tenant)
     before = state(tenant)
-    schema = SchemaRestore(around, provisioner)
+    schema = SchemaRestore(around, keeper)
     if cut_after is not None:
         with pytest.raises(Cut):
             bring_back(schema, manifest, cut_after=cut_after)
@@ -156,7 +169,7 @@ def test_a_schema_is_old_or_restored_wherever_it_was_cut_off(
 
 
 def test_rows_that_do_not_come_back_as_dumped_leave_the_schema_alone(
-    tenant: Tenant, around: Surroundings, provisioner: MariaDbServer
+    tenant: Tenant, around: Surroundings, keeper: Keeper
 ) -> None:
     fill(tenant)
     manifest, _ = take(around)
@@ -165,7 +178,7 @@ def test_rows_that_do_not_come_back_as_dumped_leave_the_schema_alone(
     tables = (first.model_copy(update={"rows": first.rows + 1}), *manifest.content.tables[1:])
     damaged = manifest.model_copy(update={"content": manifest.content.model_copy(update={"tables": tables})})
     before = state(tenant)
-    schema = SchemaRestore(around, provisioner)
+    schema = SchemaRestore(around, keeper)
     with pytest.raises(RunFailed, match="2 rows instead of 3"):
         schema.load(damaged)
     assert state(tenant) == before
@@ -173,18 +186,16 @@ def test_rows_that_do_not_come_back_as_dumped_leave_the_schema_alone(
     assert scratch_left(tenant) == ()
 
 
-def test_nothing_is_swapped_in_that_is_not_proved(
-    tenant: Tenant, around: Surroundings, provisioner: MariaDbServer
-) -> None:
+def test_nothing_is_swapped_in_that_is_not_proved(tenant: Tenant, around: Surroundings, keeper: Keeper) -> None:
     fill(tenant)
     before = state(tenant)
     manifest, _ = take(around)
-    schema = SchemaRestore(around, provisioner)
+    schema = SchemaRestore(around, keeper)
     schema.make()
     with pytest.raises(Conflict, match="is not what the scratch schema holds"):
         schema.swap(manifest.id)
     schema.load(manifest)
-    proof = SchemaRestore(around, provisioner, proof=True)
+    proof = SchemaRestore(around, keeper, proof=True)
     assert proof.load(manifest) == manifest.content
     assert schema.loaded(manifest.id)
     with pytest.raises(Conflict):
@@ -195,11 +206,9 @@ def test_nothing_is_swapped_in_that_is_not_proved(
     assert scratch_left(tenant) == ()
 
 
-def test_a_backup_and_a_restore_exclude_each_other(
-    tenant: Tenant, around: Surroundings, provisioner: MariaDbServer
-) -> None:
+def test_a_backup_and_a_restore_exclude_each_other(tenant: Tenant, around: Surroundings, keeper: Keeper) -> None:
     fill(tenant)
-    schema = SchemaRestore(around, provisioner)
+    schema = SchemaRestore(around, keeper)
     with schema.locked():
         assert tenant.run("run").code == 4
         with pytest.raises(Locked, match="another backup or restore"), schema.locked():
@@ -208,9 +217,9 @@ def test_a_backup_and_a_restore_exclude_each_other(
 
 
 def test_the_tenants_account_alone_fills_the_scratch_schema(
-    tenant: Tenant, around: Surroundings, provisioner: MariaDbServer
+    tenant: Tenant, around: Surroundings, keeper: Keeper
 ) -> None:
-    schema = SchemaRestore(around, provisioner)
+    schema = SchemaRestore(around, keeper)
     schema.make()
     neighbour = replace(
         schema.scratch, login=lambda: Login(username="nobody", password=schema.scratch.login().password)

@@ -158,7 +158,7 @@ def test_an_image_whose_program_has_changed_is_another(tmp_path: Path) -> None:
 def test_the_reference_workloads_images_are_those_that_the_catalogue_names(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF")
-    tools = dict.fromkeys(("busybox", "bao", "redis-server", "mariadbd", "mariadb", REFERENCE), program)
+    tools = dict.fromkeys(("busybox", "bao", "redis-server", "mariadbd", "mariadb", "mariadb-dump", REFERENCE), program)
     made = {image.name: image for image in images(tools | {"mariadb-plugins": tmp_path})}
     described = Catalogue.load().workloads["reference"][1].workload.spec
     for release in described.releases:
