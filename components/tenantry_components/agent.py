@@ -89,7 +89,11 @@ def agent_settings(
                 }
             ]
         },
-        "template": [
+        # Ends when OpenBao refuses for good; the kubelet starts it again and the pod's status says so.
+        "template_config": {"exit_on_retry_failure": True, "static_secret_render_interval": "1m"},
+    }
+    if templates:  # the agent refuses an empty list
+        result["template"] = [
             {
                 "source": f"{_AGENT_FOLDER}/template-{index}",
                 "destination": _rendered(index, template),
@@ -97,10 +101,7 @@ def agent_settings(
                 "error_on_missing_key": True,
             }
             for index, template in enumerate(templates)
-        ],
-        # Ends when OpenBao refuses for good; the kubelet starts it again and the pod's status says so.
-        "template_config": {"exit_on_retry_failure": True, "static_secret_render_interval": "1m"},
-    }
+        ]
     if proxy_port is not None:
         result["api_proxy"] = {"use_auto_auth_token": True}
         result["listener"] = [{"tcp": {"address": f"127.0.0.1:{proxy_port}", "tls_disable": True}}]
@@ -154,7 +155,8 @@ def agent_container(
         return container
     checks = [f"test -s {_rendered(index, template)}" for index, template in enumerate(templates)]
     if proxy_port is not None:
-        checks.append(f"nc -z 127.0.0.1 {proxy_port}")
+        # Not every busybox has a `nc` that only looks.
+        checks.append(f"wget -q -O /dev/null http://127.0.0.1:{proxy_port}/v1/sys/health?standbyok=true")
     container["restartPolicy"] = "Always"
     # The process starts when its configuration stands, and not before.
     container["startupProbe"] = {

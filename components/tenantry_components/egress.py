@@ -39,9 +39,9 @@ class Egress(pulumi.ComponentResource):
 
 
 def allowed_hosts(spec: TenantSpec) -> tuple[str, ...]:
-    """Each `host:port`, sorted; the cell's backup store is among them, since backups leave by the proxy too."""
+    """Each `host:port`, sorted. A backup store outside of the cell's network is among them: copies take this way."""
     hosts = {f"{integration.host}:{integration.port}" for integration in spec.integrations}
     backups = spec.cell.spec.backups
-    if spec.backup.enabled and backups.kind == "s3":
+    if spec.backup.enabled and backups.kind == "s3" and backups.peer is None:
         hosts.add(f"{urlsplit(backups.url).hostname}:{port_of(backups.url)}")
     return tuple(sorted(hosts))

@@ -15,7 +15,7 @@ if [ -n "${TENANTRY_EGRESS:-}" ]; then
 fi
 [ -n "${TENANTRY_CONFIGURATION:-}" ] || exec "$@"
 
-# Before all that takes time: a signal that comes early must reach the command as any other.
+# Before all that takes time: a signal that comes early must not be lost.
 child= early=
 for signal in TERM INT QUIT HUP USR1 USR2 WINCH; do
     # shellcheck disable=SC2064 # the name is meant to be filled in now
@@ -28,13 +28,16 @@ started_with=$(digest)
 # Replicas must not all end in the same moment: each waits its own time, by its pod's name.
 patience=$((0x$(hostname | sha256sum | cut -c 1-6) % ${TENANTRY_RESTART_SPREAD:-30}))
 
+# Told to end before it has begun. (143: ended by TERM.)
+[ -z "$early" ] || exit 143
 "$@" &
 child=$!
 # A process that has only just forked still has this shell's traps, and would lose the signal.
 [ -z "$early" ] || { sleep 1 && kill "-$early" "$child" 2>/dev/null; }
 
 (
-    while sleep "${TENANTRY_CHECK_SECONDS:-5}"; do
+    # It ends with this shell, also if it is told so while it still has this shell's traps.
+    while sleep "${TENANTRY_CHECK_SECONDS:-5}" && read -r _ _ _ parent _ </proc/self/stat && [ "$parent" = $$ ]; do
         if [ "$(digest)" != "$started_with" ]; then
             echo "configuration changed: ending the process for a new start" >&2
             sleep "$patience"

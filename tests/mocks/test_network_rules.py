@@ -12,6 +12,7 @@ from tenantry.tenancy.cell import Peer
 from tenantry.tenancy.spec import DatabaseTier, MessagingKind, TenantSpec
 from tenantry.tenancy.workload_spec import Reach, SmokeCheck
 from tenantry_components.backup import backup_manifests
+from tenantry_components.egress import allowed_hosts
 from tenantry_components.manifest import component_labels
 from tenantry_components.network_rules import network_policies
 from tests.mocks.conftest import TENANTS, own_servers, tenant
@@ -157,6 +158,7 @@ def test_a_store_in_the_cells_own_network_is_reached_by_backups_alone_and_withou
     assert not allowed(policies, own(inside, "backup"), store, 443)
     assert not allowed(policies, own(inside, "backup"), *OUTSIDE["egress"])
     assert not allowed(network_policies(spec), own(spec, "backup"), store, 9000)
+    assert "10.0.0.9:9000" not in allowed_hosts(inside)
     container = _backup_container(inside)
     assert not {"HTTPS_PROXY", "TENANTRY_EGRESS"} & {one["name"] for one in container["env"]}
     assert "TENANTRY_EGRESS" in {one["name"] for one in _backup_container(spec)["env"]}
