@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +22,9 @@ from hvac.exceptions import Forbidden
 from tenantry.deprovisioning import Deprovisioning, Lingering
 from tenantry.deprovisioning.deprovisioning import LeftOver
 from tenantry.inventory import Inventory, Subject, search
+from tenantry.inventory.openbao import OpenBaoReader, search_openbao
 from tenantry.tenancy.deletion import Step
+from tenantry.tenancy.errors import DependencyUnavailable
 from tests.integration.deprovisioning.conftest import Make, Systems
 
 Undo = Callable[[], object]
@@ -304,6 +307,21 @@ def test_where_nothing_is_planted_nothing_is_found_and_much_was_looked_at(system
     assert found.result == "nothing-left"
     looked_at = {**found.looked_at, "store": 1}
     assert all(count > 0 for count in looked_at.values()), looked_at
+
+
+def test_tokens_that_run_out_meanwhile_are_no_hindrance_and_a_refusal_is_one(systems: Systems, mark: str) -> None:
+    for _ in range(40):
+        systems.openbao.auth.token.create(ttl="2s", policies=["default"])
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        assert look(systems, mark).result == "nothing-left"
+    policy = systems.openbao.sys.read_policy("tenantry-deprovisioner")["data"]["rules"]
+    assert "lookup-accessor" in policy
+    systems.openbao.sys.create_or_update_policy("half", policy.replace("lookup-accessor", "another-path"))
+    half = systems.openbao.auth.token.create(ttl="1m", policies=["half", "default"])["auth"]["client_token"]
+    reader = OpenBaoReader(address=systems.openbao.url, token=half)
+    with pytest.raises(DependencyUnavailable, match="lookup-accessor"):
+        search_openbao(Subject(name="acme", incarnation=mark), reader)
 
 
 def test_a_deletion_stays_open_while_a_trace_is_left_and_ends_when_it_is_gone(
