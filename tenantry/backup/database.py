@@ -278,7 +278,11 @@ class Database:
                 f"no connection is free (error {code})", where=self.name, hint="a backup needs two of the account's own"
             )
         if isinstance(error, pymysql.OperationalError | pymysql.InterfaceError):
-            return DependencyUnavailable(f"the database server is out of reach (error {code})", where=self.name)
+            return DependencyUnavailable(
+                f"the database server is out of reach (error {code})",
+                where=self.name,
+                hint="see that it runs; one in a tenant's namespace is reached by the cell's operator and its pods",
+            )
         return Conflict(f"the database server refuses a statement (error {code})", where=self.name)
 
 
