@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -80,7 +80,8 @@ class Store:
                     obstore.delete(self._backend, path)
 
     def sweep(self) -> int:
-        """Remove files that a killed write left half-written (a bucket has none); their number."""
+        """Remove files that a killed write left half-written, and folders that a killed removal left empty (a bucket
+        has neither); the number of the files."""
         if self._folder is None:
             return 0
         folder = self._folder / self._prefix
@@ -88,6 +89,9 @@ class Store:
         for path in half:
             with self._errors("delete", str(path.relative_to(folder))):
                 path.unlink(missing_ok=True)
+        for path in sorted((one for one in (*folder.rglob("*"), folder) if one.is_dir()), reverse=True):
+            with suppress(OSError):  # not empty
+                path.rmdir()
         return len(half)
 
     def _existing(self, paths: list[str]) -> Iterator[Any]:
