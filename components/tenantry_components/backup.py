@@ -109,7 +109,7 @@ def backup_environment(spec: TenantSpec) -> dict[str, str]:
     }
     if authorities(spec) or cell.ca_bundle:
         settings["database_ca"] = f"{CA_FOLDER}/ca.pem"
-    if cell.backups.peer is not None and cell.ca_bundle:
+    if cell.store_authority:
         settings["store_ca"] = f"{CA_FOLDER}/ca.pem"
     return {
         "TMPDIR": "/scratch",

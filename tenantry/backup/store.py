@@ -6,6 +6,7 @@ leave behind unseen, and no limit on the number of parts of one.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -89,9 +90,9 @@ class Store:
         for path in half:
             with self._errors("delete", str(path.relative_to(folder))):
                 path.unlink(missing_ok=True)
-        for path in sorted((one for one in (*folder.rglob("*"), folder) if one.is_dir()), reverse=True):
+        for inside, _, _ in os.walk(folder, topdown=False):
             with suppress(OSError):  # not empty
-                path.rmdir()
+                Path(inside).rmdir()
         return len(half)
 
     def _existing(self, paths: list[str]) -> Iterator[Any]:
@@ -138,8 +139,7 @@ def cell_store(cell: CellSpec, prefix: str) -> Store:
     """The objects below a prefix of the cell's backup store, with the credentials that the surroundings give (a pod's
     identity, AWS_… variables)."""
     backups = cell.backups
-    trusted = cell.ca_bundle.encode() if backups.peer is not None and cell.ca_bundle else None
-    return _store_at(backups.url, kind=backups.kind, prefix=prefix, authority=trusted)
+    return _store_at(backups.url, kind=backups.kind, prefix=prefix, authority=cell.store_authority.encode() or None)
 
 
 def _authority(file: Path | None) -> bytes | None:

@@ -74,8 +74,8 @@ def _open(cell: Cell) -> LocalStore | S3Store:
         return LocalStore(Path(backups.url))
     parts = urlsplit(backups.url)
     options: dict[str, Any] = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
-    if backups.peer is not None and cell.spec.ca_bundle:
-        options["root_certificate"] = cell.spec.ca_bundle.encode()
+    if authority := cell.spec.store_authority:
+        options["root_certificate"] = authority.encode()
     return S3Store(
         bucket=parts.path.strip("/"),
         endpoint=f"{parts.scheme}://{parts.netloc}",

@@ -91,8 +91,9 @@ def kubeconfig(site: Site, authorities: Authorities, target: Path, leaf: Leaf) -
 
 
 class WebPart(Part):
-    """A part that answers a health check over HTTPS."""
+    """A part that answers a health check over HTTPS, or over plain HTTP on loopback alone."""
 
+    health_scheme = "https"
     health_path = "/healthz"
 
     def __init__(self, site: Site, authorities: Authorities) -> None:
@@ -115,7 +116,7 @@ class WebPart(Part):
         certificate = self.client_certificate()
         if certificate is not None and not all(path.exists() for path in certificate):
             return Health(state=State.STOPPED, message="not made yet", hint="run `tenantry local up`")
-        url = f"https://{LOOPBACK}:{self.health_port}{self.health_path}"
+        url = f"{self.health_scheme}://{LOOPBACK}:{self.health_port}{self.health_path}"
         try:
             with web(authority_file=self.site.layout.ca_file, certificate=certificate) as client:
                 status = client.request("GET", url).status

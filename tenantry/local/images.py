@@ -25,11 +25,11 @@ REDIS = f"{SOURCE}/redis:system"
 """The operating system's own Redis, for tenants with a cache of their own."""
 MARIADB = f"{SOURCE}/mariadb:system"
 """The operating system's own MariaDB, for tenants with a database of their own."""
-
-_REFERENCE = "ghcr.io/tenantry/reference"
 BACKUP = f"{SOURCE}/backup:1"
+"""The backup program, with the Python that runs here."""
 
 _AT_REST = "file_key_management.so"
+_REFERENCE = "ghcr.io/tenantry/reference"
 _RELEASES = ("1.0", "1.1", "1.2-bad")
 """Of the reference workload: tenant_templates/workloads/reference names the same."""
 
@@ -95,14 +95,14 @@ def images(tools: Mapping[str, Path]) -> tuple[Image, ...]:
 def _backup(tools: Mapping[str, Path], shell: Mapping[str, Path], links: Mapping[str, str]) -> Image:
     clients = [tools[name].resolve() for name in ("mariadb", "mariadb-dump")]
     files = python_files()
-    linked = [interpreter(), *clients, *(path for path in files.values() if ".so" in path.suffixes)]
-    libraries = {name: path for program in linked for name, path in _libraries(program).items()}
+    packaged = set(files.values())
+    libraries = _libraries(interpreter(), *clients, *(path for path in packaged if ".so" in path.suffixes))
     return Image(
         name=BACKUP,
         programs={
             **shell,
             # What the packages brought themselves is found where they are.
-            **{name: path for name, path in libraries.items() if path not in files.values()},
+            **{name: path for name, path in libraries.items() if path not in packaged},
             str(interpreter()).lstrip("/"): interpreter(),
             "usr/bin/mariadb": clients[0],
             "usr/bin/mariadb-dump": clients[1],
@@ -126,9 +126,7 @@ def _mariadb(tools: Mapping[str, Path], shell: Mapping[str, Path], links: Mappin
             "usr/sbin/mariadbd": server,
             "usr/bin/mariadb": client,
             str(plugins / _AT_REST).removeprefix("/"): plugins / _AT_REST,
-            **_libraries(server),
-            **_libraries(client),
-            **_libraries(plugins / _AT_REST),
+            **_libraries(server, client, plugins / _AT_REST),
         },
         data={str(path).removeprefix("/"): path for path in wanted if path.is_file()},
         links=links,
@@ -144,9 +142,10 @@ def _mariadb(tools: Mapping[str, Path], shell: Mapping[str, Path], links: Mappin
     )
 
 
-def _libraries(program: Path) -> dict[str, Path]:
-    """What the program is linked with, at the paths where its loader looks."""
-    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, timeout=20, check=False).stdout
+def _libraries(*programs: Path) -> dict[str, Path]:
+    """What the programs are linked with, at the paths where their loader looks."""
+    command = ["ldd", *map(str, programs)]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
     found = [Path(path) for path in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", listed, flags=re.MULTILINE)]
     return {str(path).removeprefix("/"): path.resolve() for path in found}
 

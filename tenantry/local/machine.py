@@ -34,7 +34,7 @@ from tenantry.local.record import Nodes, keep_record, require_as_made
 from tenantry.local.shutdown import STOP_ORDER, shut_down
 from tenantry.local.startup import Startup
 from tenantry.local.supervisor import Supervised, Supervisor
-from tenantry.local.toolchain import COREDNS, KUBELET, LOCAL_PATH, TOOLS, Toolchain, reference
+from tenantry.local.toolchain import NODE_TOOLS, TOOLS, Toolchain, reference
 from tenantry.local.validity import validities
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, Locked
 from tenantry.tenancy.validity import Validity
@@ -308,7 +308,7 @@ class LocalPlatform:
         wanted = [tool for tool in TOOLS if self._existing(layout) is None or tool.name in {"bao", "kubectl"}]
         toolchain = Toolchain()
         if self._real_nodes(layout):
-            wanted += [KUBELET, COREDNS, LOCAL_PATH, reference(toolchain.sources)]
+            wanted += [*NODE_TOOLS, reference(toolchain.sources)]
         return toolchain.find(wanted, say)
 
     def _site(self, layout: Layout, *, tools: dict[str, Path]) -> Site:

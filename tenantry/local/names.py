@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import urllib3
-import urllib3.exceptions
-
-from tenantry.local.cluster import Authorities, kubeconfig
+from tenantry.local.cluster import Authorities, WebPart, kubeconfig
 from tenantry.local.node import NodePlace
-from tenantry.local.objects import apply_objects, cluster_role
+from tenantry.local.objects import apply_objects, role
 from tenantry.local.packages import programs
-from tenantry.local.part import Health, Part, Program, Site, State
+from tenantry.local.part import Part, Program, Site
 from tenantry.local.pki import Leaf
 from tenantry.local.ports import LOOPBACK
 
@@ -30,14 +27,15 @@ _FRESH_S = 5
 _ENTER = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 
 
-class CoreDns(Part):
+class CoreDns(WebPart):
     """Answers at the node's own address, port 53: pods know no other port."""
 
     name = "coredns"
+    health_scheme = "http"
+    health_path = "/ready"
 
     def __init__(self, site: Site, authorities: Authorities, place: NodePlace) -> None:
-        super().__init__(site)
-        self._authorities = authorities
+        super().__init__(site, authorities)
         self._place = place
 
     @property
@@ -52,12 +50,12 @@ class CoreDns(Part):
 
     def prepare(self) -> None:
         folder = self.make_folder()
-        kubeconfig(self.site, self._authorities, folder / "client.json", Leaf(common_name=_USER))
+        kubeconfig(self.site, self.authorities, folder / "client.json", Leaf(common_name=_USER))
         rules = [
             {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": ["list", "watch"]},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
         ]
-        apply_objects(self.site, cluster_role("tenantry-names", _USER, rules))
+        apply_objects(self.site, role("tenantry-names", _USER, rules))
         self.write("Corefile", self._configuration())
 
     def _configuration(self) -> str:
@@ -83,16 +81,6 @@ class CoreDns(Part):
     }}
 {others}}}
 """
-
-    def probe(self) -> Health:
-        try:
-            with urllib3.PoolManager(timeout=3, retries=False) as client:
-                status = client.request("GET", f"http://{LOOPBACK}:{self.port}/ready").status
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            return Health(state=State.UNHEALTHY, message=f"no answer ({type(error).__name__})", hint=f"read {self.log}")
-        if status == 200:
-            return Health(state=State.RUNNING)
-        return Health(state=State.UNHEALTHY, message=f"/ready answers {status}", hint=f"read {self.log}")
 
 
 def with_names(part: Part, program: Program) -> Program:

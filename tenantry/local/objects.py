@@ -10,7 +10,7 @@ from tenantry.local.part import Site, web
 from tenantry.local.ports import LOOPBACK
 from tenantry.tenancy.errors import DependencyUnavailable
 
-__all__ = ["apply_objects", "cluster_role"]
+__all__ = ["apply_objects", "role"]
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -36,21 +36,21 @@ def apply_objects(site: Site, objects: Iterable[tuple[str, dict[str, Any]]]) -> 
                 )
 
 
-def cluster_role(name: str, user: str, rules: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """A role in the whole cluster, given to one user."""
-    path = f"/apis/{_RBAC}/v1"
+def role(name: str, user: str, rules: list[dict[str, Any]], *, namespace: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """A role given to one user. namespace: where it holds, "" for the whole cluster."""
+    version = f"{_RBAC}/v1"
+    path = f"/apis/{version}/namespaces/{namespace}/" if namespace else f"/apis/{version}/cluster"
+    kind = "Role" if namespace else "ClusterRole"
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return [
+        (f"{path}roles/{name}", {"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules}),
         (
-            f"{path}/clusterroles/{name}",
-            {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
-        ),
-        (
-            f"{path}/clusterrolebindings/{name}",
+            f"{path}rolebindings/{name}",
             {
-                "apiVersion": f"{_RBAC}/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+                "apiVersion": version,
+                "kind": f"{kind}Binding",
+                "metadata": metadata,
+                "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
                 "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": user}],
             },
         ),

@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 
 from tenantry.local.cluster import KUBELET_CLIENT, Authorities, WebPart, kubeconfig
-from tenantry.local.objects import apply_objects, cluster_role
+from tenantry.local.objects import apply_objects, role
 from tenantry.local.part import Program, Site
 from tenantry.local.pki import Leaf
 
@@ -66,7 +66,7 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
         {"apiGroups": [""], "resources": ["nodes/status", "pods/status"], "verbs": ["patch", "update"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": write},
     ]
-    objects = cluster_role(name, _USER, rules)
+    objects = role(name, _USER, rules)
     objects += [
         (
             f"/apis/{storage}/v1/csidrivers/simulated.tenantry.dev",

@@ -23,10 +23,8 @@ from tenantry.local.release import Release, fetch
 from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = [
-    "COREDNS",
     "ETCDUTL",
-    "KUBELET",
-    "LOCAL_PATH",
+    "NODE_TOOLS",
     "REFERENCE",
     "TOOLS",
     "Tool",
@@ -99,30 +97,30 @@ def reference(sources: Path) -> Tool:
     )
 
 
-KUBELET = _kubernetes("kubelet")
-"""What a real node needs besides, with the two below."""
-
-
-COREDNS = Tool(
-    name="coredns",
-    version=_COREDNS,
-    fits=(_COREDNS.rsplit(".", 1)[0],),
-    version_args=("-version",),
-    release=Release(
-        url="https://github.com/coredns/coredns/releases/download/v{version}/coredns_{version}_{os}_{arch}.tgz",
-        sums="{url}.sha256",
-        member="coredns",
+NODE_TOOLS = (
+    _kubernetes("kubelet"),
+    Tool(
+        name="coredns",
+        version=_COREDNS,
+        fits=(_COREDNS.rsplit(".", 1)[0],),
+        version_args=("-version",),
+        release=Release(
+            url="https://github.com/coredns/coredns/releases/download/v{version}/coredns_{version}_{os}_{arch}.tgz",
+            sums="{url}.sha256",
+            member="coredns",
+        ),
+        module=("coredns", "tenantry.dev/tools/coredns"),
     ),
-    module=("coredns", "tenantry.dev/tools/coredns"),
-)
-LOCAL_PATH = Tool(
     # Its project releases images alone.
-    name="local-path-provisioner",
-    version=_LOCAL_PATH,
-    fits=(_LOCAL_PATH.rsplit(".", 1)[0],),
-    module=("local-path", "github.com/rancher/local-path-provisioner"),
-    ldflags=(f"-X main.VERSION=v{_LOCAL_PATH}",),
+    Tool(
+        name="local-path-provisioner",
+        version=_LOCAL_PATH,
+        fits=(_LOCAL_PATH.rsplit(".", 1)[0],),
+        module=("local-path", "github.com/rancher/local-path-provisioner"),
+        ldflags=(f"-X main.VERSION=v{_LOCAL_PATH}",),
+    ),
 )
+"""What a real node needs besides."""
 
 
 def _etcd(name: str, package: str) -> Tool:

@@ -11,7 +11,7 @@ from typing import Any
 from tenantry.local.cluster import Authorities, kubeconfig
 from tenantry.local.images import SHELL
 from tenantry.local.node import NODE_LABEL, NodePlace
-from tenantry.local.objects import apply_objects, cluster_role
+from tenantry.local.objects import apply_objects, role
 from tenantry.local.part import Health, Part, Program, Site, State
 from tenantry.local.pki import Leaf
 
@@ -102,7 +102,6 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
     read = ["get", "list", "watch"]
     named = {"metadata": {"name": _NAME, "namespace": _NAME}}
     inside = f"namespaces/{_NAME}"
-    rbac = "rbac.authorization.k8s.io"
     rules = [
         {"apiGroups": [""], "resources": ["nodes", "persistentvolumeclaims"], "verbs": read},
         {
@@ -118,27 +117,14 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
         {"apiGroups": [""], "resources": ["pods/log", "configmaps"], "verbs": ["get"]},
     ]
     return [
-        *cluster_role(_NAME, _USER, rules),
+        *role(_NAME, _USER, rules),
         (f"/api/v1/{inside}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAME}}),
         (f"/api/v1/{inside}/serviceaccounts/{_NAME}", {"apiVersion": "v1", "kind": "ServiceAccount", **named}),
         (
             f"/api/v1/{inside}/configmaps/{_NAME}",
             {"apiVersion": "v1", "kind": "ConfigMap", **named, "data": {"setup": _SETUP, "teardown": _TEARDOWN}},
         ),
-        (
-            f"/apis/{rbac}/v1/{inside}/roles/{_NAME}",
-            {"apiVersion": f"{rbac}/v1", "kind": "Role", **named, "rules": within},
-        ),
-        (
-            f"/apis/{rbac}/v1/{inside}/rolebindings/{_NAME}",
-            {
-                "apiVersion": f"{rbac}/v1",
-                "kind": "RoleBinding",
-                **named,
-                "roleRef": {"apiGroup": rbac, "kind": "Role", "name": _NAME},
-                "subjects": [{"apiGroup": rbac, "kind": "User", "name": _USER}],
-            },
-        ),
+        *role(_NAME, _USER, within, namespace=_NAME),
         (
             f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}",
             {

@@ -241,6 +241,11 @@ class CellSpec(_Model):
     ca_bundle: str = ""
     """PEM of the authority that signed the shared services' certificates; public, mounted into pods."""
 
+    @property
+    def store_authority(self) -> str:
+        """PEM of the authority that signed the backup store's certificate; "": one of the public ones."""
+        return self.ca_bundle if self.backups.peer is not None else ""
+
 
 class Metadata(_Model):
     name: str = Field(pattern=r"^[a-z]([-a-z0-9]{0,28}[a-z0-9])?$")

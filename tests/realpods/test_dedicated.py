@@ -14,6 +14,7 @@ from tenantry.local.volumes import LocalPath
 from tests.e2e.user import User
 from tests.realpods.conftest import Kubectl, ask, real_platform
 
+_OWN = ("plan: growth", "environment: staging", "database: {tier: dedicated}")
 _SENT = 40
 _MORE = 150
 """More than the campaign adds while the tests run."""
@@ -55,9 +56,6 @@ def source(user: User, kubectl: Kubectl, folder: Path) -> str:
     return "source"
 
 
-_OWN = ("plan: growth", "environment: staging", "database: {tier: dedicated}")
-
-
 @pytest.fixture(scope="module")
 def namespace(user: User, folder: Path, source: str) -> str:
     return _up(user, folder, "safe", *_OWN, f"origin: {{tenant: {source}}}")
@@ -72,12 +70,15 @@ def _await_sent(kubectl: Kubectl, namespace: str, least: int) -> int:
     return int(counts["queued"])
 
 
+def _inside(kubectl: Kubectl, namespace: str, command: str, text: str = "") -> str:
+    """A command in the database's container."""
+    return kubectl("exec", "-i", f"-n={namespace}", "database-0", "-c=database", "--", "sh", "-c", command, text=text)
+
+
 def _sql(kubectl: Kubectl, namespace: str, statements: str) -> str:
-    """As the server's root, from inside of its container."""
+    """As the server's root, on its socket."""
     command = 'mariadb --no-defaults --socket=/run/mysqld/mysqld.sock -uroot -p"$(cat /etc/tenantry/root/password)" -N'
-    return kubectl(
-        "exec", "-i", f"-n={namespace}", "database-0", "-c=database", "--", "sh", "-c", command, text=statements
-    )
+    return _inside(kubectl, namespace, command, statements)
 
 
 def test_it_began_from_the_others_backup(user: User, kubectl: Kubectl, namespace: str) -> None:
@@ -108,7 +109,7 @@ def test_nobody_logs_in_who_should_not(kubectl: Kubectl, namespace: str) -> None
 
     def login(options: str) -> str:
         command = f"mariadb --no-defaults --host=127.0.0.1 {options} -N -e 'SELECT 7' 2>&1 || :"
-        return kubectl("exec", f"-n={namespace}", "database-0", "-c=database", "--", "sh", "-c", command)
+        return _inside(kubectl, namespace, command)
 
     assert login(f"--ssl --user=root {password}") == "7\n"
     assert "ERROR" in login(f"--skip-ssl --user=root {password}")

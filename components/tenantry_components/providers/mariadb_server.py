@@ -46,13 +46,6 @@ OBSERVER = "tenantry-observer"
 """Reads tenants' schemas on the shared server, and can change nothing: what waits there decides how modules scale."""
 COPIER = "tenantry-copier"
 """Copies the whole server and reads its binary log, for physical backups and what is brought back from them."""
-
-
-def rds_provisioner(namespace: str) -> str:
-    """OpenBao's static role of the provisioner's account on a tenant's own instance at Amazon."""
-    return f"{PROVISIONER}-{namespace}"
-
-
 _CONNECT_TIMEOUT_S = 5
 _PATIENCE_S = 30
 """A server that hangs accepts connections, by its kernel, and never answers. Most statements of ours are small."""
@@ -72,6 +65,11 @@ _FULL = {ER.DISK_FULL, ER.RECORD_FILE_FULL}
 _CROWDED = {ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS, ER.USER_LIMIT_REACHED}
 _GONE = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, CR.CR_CONN_HOST_ERROR, CR.CR_CONNECTION_ERROR}
 _NO_SPACE_ERRNO = 28
+
+
+def rds_provisioner(namespace: str) -> str:
+    """OpenBao's static role of the provisioner's account on a tenant's own instance at Amazon."""
+    return f"{PROVISIONER}-{namespace}"
 
 
 def quote(identifier: str) -> str:
