@@ -270,6 +270,7 @@ def _show_end(tombstone: Tombstone, *, as_json: bool) -> None:
 
 def _print_certificate(found: Certificate) -> None:
     body = found.payload
+    database = body["found"]["database"]
     lines = [
         ("tenant", f"{body['tenant']} (incarnation {body['incarnation']}, cell {body['cell']})"),
         ("asked for", f"{body['requestedAt']} by {body['requestedBy']}, policy {body['policy']}"),
@@ -279,7 +280,7 @@ def _print_certificate(found: Certificate) -> None:
             f"{body['unrecoverable']['on']}: {', '.join(body['unrecoverable']['waitsFor']) or 'no copy'}",
         ),
         ("resources", sum(body["found"]["resources"].values())),
-        ("database", f"{body['found']['database']['tables']} tables, {body['found']['database']['bytes']} bytes"),
+        ("database", database.get("note") or f"{database['tables']} tables, {database['bytes']} bytes"),
         ("final backup", body["finalBackup"]["id"] or body["finalBackup"]["note"]),
         ("keys destroyed", ", ".join(f"{one['name']} {one['destroyed_at']}" for one in body["keysDestroyed"])),
         ("looked at", ", ".join(f"{count} in {name}" for name, count in body["inventory"]["looked_at"].items())),

@@ -10,8 +10,12 @@ from tenantry.backup.store import cell_store
 from tenantry.fleet import Fleet
 from tenantry.fleet.programs import tenant_stack
 from tenantry.openbao import openbao
+from tenantry.recovery.identity import as_tenant, holds_data
+from tenantry.recovery.keeper import Statements, keeper_of
 from tenantry.tenancy.deletion import Deletion, DestroyedKey
+from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
 from tenantry.tenancy.naming import names
+from tenantry.tenancy.spec import DatabaseTier
 from tenantry_components.providers.mariadb_server import shared_server
 
 __all__ = ["keys_of", "survey"]
@@ -29,7 +33,7 @@ def survey(fleet: Fleet, deletion: Deletion) -> dict[str, Any]:
     found = catalogue(cell_store(fleet.cell.spec, derived.backup_prefix))
     return {
         "resources": dict(sorted(kinds.items())),
-        "database": _schema(fleet, derived.schema),
+        "database": _schema(fleet, deletion),
         "backups": {
             "whole": len(found.whole),
             "damaged": len(found.damaged),
@@ -52,18 +56,34 @@ def keys_of(fleet: Fleet, deletion: Deletion) -> tuple[DestroyedKey, ...]:
     return tuple(found)
 
 
-def _schema(fleet: Fleet, schema: str) -> dict[str, Any]:
-    """The schema on the shared server; a server of the tenant's own goes with its volume and has no numbers here."""
-    server = shared_server(fleet.cell)
-    with server.session() as session:
-        (row,) = session.execute(
-            "SELECT COUNT(*), COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0), "
-            "(SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s) "
-            "FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
-            (schema, schema),
-        )
+def _schema(fleet: Fleet, deletion: Deletion) -> dict[str, Any]:
+    """The tenant's schema. A server of its own that is out of order holds up no deletion: its note says so."""
+    spec = fleet.specs.of(fleet.record(deletion.name))
+    if spec.database.tier is DatabaseTier.SHARED:
+        with shared_server(fleet.cell).session() as session:
+            return _counted(session, spec.names.schema)
+    if not holds_data(spec):
+        return _uncounted("the tenant's own database server was simulated and never held data")
+    try:
+        with as_tenant(spec) as around, keeper_of(spec, around).session() as session:
+            return _counted(session, spec.names.schema)
+    except (DependencyUnavailable, RunFailed) as error:
+        return _uncounted(f"the tenant's own database server could not be asked: {error.message}")
+
+
+def _counted(session: Statements, schema: str) -> dict[str, Any]:
+    (row,) = session.execute(
+        "SELECT COUNT(*), COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0), "
+        "(SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s) "
+        "FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
+        (schema, schema),
+    )
     tables, size, present = (int(value) for value in row)
-    return {"schema": schema if present else None, "tables": tables, "bytes": size}
+    return {"schema": schema if present else None, "tables": tables, "bytes": size, "note": ""}
+
+
+def _uncounted(note: str) -> dict[str, Any]:
+    return {"schema": None, "tables": None, "bytes": None, "note": note}
 
 
 def _when(made: object) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from tenantry.fleet.deletions import Deletions
 from tenantry.local.layout import Layout
 from tenantry.local.volumes import LocalPath
 from tests.e2e.user import User
@@ -148,3 +150,22 @@ def test_another_moves_to_the_shared_server(user: User, kubectl: Kubectl, namesp
     user.types("tenantry", "tenant", "destroy", "source", "--yes")
     moved = _up(user, folder, "moved", "plan: starter", "environment: test", "origin: {tenant: safe}")
     _await_sent(kubectl, moved, _SENT)
+
+
+def test_deleted_it_is_gone_from_its_disk_too(user: User, kubectl: Kubectl, namespace: str, layout: Layout) -> None:
+    volumes = layout.part(LocalPath.name) / "data"
+    assert [path for path in volumes.iterdir() if namespace in path.name]
+    user.types("tenantry", "tenant", "delete", "safe", "--yes")
+    deletions = Deletions(user.home / "cells" / "default")
+    with deletions.exclusive("safe"):
+        deletion = deletions.get("safe")
+        assert deletion is not None
+        deletions.put(deletion.model_copy(update={"due_at": datetime.now(UTC).replace(microsecond=0)}))
+    kubectl("annotate", "tenant", "safe", "tests/look=again")
+    user.types("tenantry", "tenant", "delete", "safe", "--yes")
+    user.types("tenantry", "tenant", "certificate", "safe", "--verify")
+    found = user.json("tenant", "certificate", "safe")["payload"]
+    assert found["found"]["database"]["tables"] > 0
+    assert found["finalBackup"]["id"]
+    assert found["inventory"]["result"] == "nothing-left"
+    assert not [path for path in volumes.iterdir() if namespace in path.name]

@@ -91,7 +91,7 @@ def test_a_production_tenant_is_closed_backed_up_erased_and_certified(
     check_certificate(certificate, public_keys(fleet.folder), source="tombstone")
     body = certificate.payload
     assert body["finalBackup"]["id"] == manifest.id
-    assert body["found"]["database"] == {"schema": made.names.schema, "tables": 1, "bytes": 16384}
+    assert body["found"]["database"] == {"schema": made.names.schema, "tables": 1, "bytes": 16384, "note": ""}
     assert body["found"]["resources"]["Deployment"] > 0
     assert {one["name"] for one in body["keysDestroyed"]} == {
         f"transit/{made.names.transit_key}",
