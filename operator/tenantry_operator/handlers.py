@@ -16,16 +16,17 @@ from tenantry.tenancy.schema import GROUP, PLURAL, VERSION
 
 __all__ = ["registry", "settings"]
 
-Seen = Callable[[Mapping[str, Any], bool], None]
+Seen = Callable[[Mapping[str, Any], str | None], None]
 
 
 def registry(cluster: Cluster, seen: Seen) -> kopf.OperatorRegistry:
-    """cluster: whose Tenants. seen: called with a Tenant's body, and whether it is gone. It must not block."""
+    """cluster: whose Tenants. seen: called with a Tenant's body and the event's type, None for one that was listed. It
+    must not block."""
     made = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=made)
     async def _event(event: kopf.RawEvent, **_: Any) -> None:
-        seen(cast("Mapping[str, Any]", event["object"]), event["type"] == "DELETED")
+        seen(cast("Mapping[str, Any]", event["object"]), event["type"])
 
     @kopf.on.login(registry=made)
     def _login(**_: Any) -> kopf.ConnectionInfo:

@@ -21,6 +21,7 @@ from tenantry.tenancy.errors import DependencyUnavailable, TenantryError
 from tenantry.tenancy.lifecycle import Decision, Verb, decide
 from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.spec import Activity
+from tenantry.tenancy.standing import standing_of
 from tenantry_operator.contract import Action, Cancellation, Context, ModuleState, Outcome, TellsStatus
 from tenantry_operator.holding import closed_by, held_by
 from tenantry_operator.metrics import Metrics
@@ -72,18 +73,22 @@ class Reconciler:
 
     # -- from outside -------------------------------------------------------------------------------------
 
-    def seen(self, body: Mapping[str, Any], gone: bool) -> None:
-        """An event of a Tenant. A deletion ends what else is being done for it."""
+    def seen(self, body: Mapping[str, Any], event: str | None) -> None:
+        """An event of a Tenant; None for one that was listed, as all are at a start, where what is new or was
+        interrupted comes before what was well. A deletion ends what else is being done for a tenant."""
         name = str(body["metadata"]["name"])
+        gone = event == "DELETED"
+        deleting = "deletionTimestamp" in body["metadata"]
         if gone:
             self._tenants.drop(body)
         else:
             self._tenants.put(body)
         with self._lock:
             running = self._running.get(name)
-        if running is not None and body["metadata"].get("deletionTimestamp") and running[1] is not Verb.DEPROVISION:
+        if running is not None and deleting and running[1] is not Verb.DEPROVISION:
             running[0].cancel("its object was deleted")
-        self._again(name)
+        if self.queue is not None:
+            self.queue.add(name, low_priority=event is None and not deleting and standing_of(body).reached)
         for other in self._troubles.stalled() if gone else ():  # what is gone may have held their host
             self._again(other)
 

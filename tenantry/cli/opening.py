@@ -16,6 +16,7 @@ from tenantry.cli.reporting import err, say
 from tenantry.engine import EmbeddedEngine
 from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.fleet import Fleet
+from tenantry.fleet.programs import PROGRAMS
 from tenantry.fleet.provisioner import ProvisionerToken
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.catalogue import Catalogue
@@ -78,11 +79,13 @@ def open_fleet(
     local: str,
     *,
     tenants: int = 1,
+    lasting: bool = False,
     administrator: bool = False,
     engine: EngineKind | None = None,
 ) -> Iterator[Fleet]:
     """A fleet on the chosen cell, its runs ended in order at the end. tenants: how many it will run side by side; one
-    runs in this process, more in a worker process for each processor.
+    runs in this process, more in a worker process for each processor. lasting: for a process that waits for work; its
+    first worker starts at once.
 
     It works as the cell's provisioner, with the token that the cell's set-up left. administrator: with the
     environment's own token instead, as setting up the cell needs it. engine: None as the cell file says.
@@ -92,7 +95,7 @@ def open_fleet(
         os.environ.update(ProvisionerToken(cell).environment())
     workers = min(tenants, os.cpu_count() or 1) if tenants > 1 else 0
     kind = engine or EngineKind(cell.spec.engine)
-    with make_engine(kind, workers=workers) as running, _interruptible():
+    with make_engine(kind, workers=workers, preload=PROGRAMS if lasting else ()) as running, _interruptible():
         yield Fleet(cell=cell, engine=running, catalogue=Catalogue.load())
 
 

@@ -61,18 +61,19 @@ def run(
 
     Logs are JSON lines on standard output; /healthz, /readyz and /metrics are answered on the port.
     """
-    # Imported here: no other command needs Kopf and what it brings.
-    from tenantry_operator.keeping import log_in
-    from tenantry_operator.running import Settings, configure_logs
-    from tenantry_operator.running import run as run_operator
-
     if (webhook_port is None) is not (webhook_folder is None):
         raise InvalidInput("--webhook-port and --webhook-tls belong together", hint="give both, or none")
-    configure_logs()
     if login is not None:
+        from tenantry_operator.keeping import log_in
+
         log_in(find_cell(cell, local), login)
     more = LocalPlatform(local).validities if cell is None else tuple
-    with open_fleet(cell, local, tenants=slots) as fleet:
+    with open_fleet(cell, local, tenants=slots, lasting=True) as fleet:
+        # Imported here: no other command needs Kopf and what it brings, and a worker starts meanwhile.
+        from tenantry_operator.running import Settings, configure_logs
+        from tenantry_operator.running import run as run_operator
+
+        configure_logs()
         settings = Settings(
             host=host,
             port=port,

@@ -15,13 +15,13 @@ class EngineKind(StrEnum):
     CLI = "cli"
 
 
-def make_engine(kind: EngineKind, *, workers: int = 0) -> Engine:
-    """An engine, to be closed. workers: processes that the embedded engine keeps; the CLI is a process a run.
+def make_engine(kind: EngineKind, *, workers: int = 0, preload: tuple[str, ...] = ()) -> Engine:
+    """An engine, to be closed. workers, preload: of the embedded engine; the CLI is a process a run.
 
     Raises DependencyUnavailable where the CLI is wanted and absent, Unsupported for a version that we cannot drive.
     """
     if kind is EngineKind.EMBEDDED:
-        return EmbeddedEngine(workers=workers)
+        return EmbeddedEngine(workers=workers, preload=preload)
     from tenantry.engine.pulumi_cli import PulumiCli
 
     return PulumiCli()

@@ -27,7 +27,8 @@ __all__ = ["EmbeddedEngine"]
 
 class EmbeddedEngine:
     """Implements `Engine`. workers: processes to keep at most, 0 for none; each serves several runs. preload: modules
-    that each worker imports when it starts, so that a stack's first run is as fast as its second."""
+    of the programs to come. The first worker then starts at once and imports them, so that a stack's first run is as
+    fast as its second."""
 
     def __init__(self, workers: int = 0, *, preload: tuple[str, ...] = ()) -> None:
         self._workers = Workers(workers, preload) if workers else InProcess()

@@ -23,7 +23,7 @@ from typing import Any
 from tenantry.engine.request import Request, execute
 from tenantry.tenancy.errors import RunFailed, TenantryError
 
-__all__ = ["Begin", "Done", "Greeting", "Happened", "Leave", "Stop", "main"]
+__all__ = ["Begin", "Done", "Greeting", "Happened", "Leave", "Ready", "Stop", "main"]
 
 _COLLECT_EVERY = 2
 
@@ -55,6 +55,11 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """All is imported: a worker's first message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """An event of a run."""
 
@@ -80,6 +85,7 @@ class _Worker:
 
     def serve(self) -> None:
         """Until the parent says so or is gone; then what runs is ended in order."""
+        self._send(Ready())
         threads: list[threading.Thread] = []
         while (message := self._received()) is not None:
             if isinstance(message, Stop):
@@ -89,8 +95,6 @@ class _Worker:
             threads = [one for one in threads if one.is_alive()]
             stop = self._running[message.number] = threading.Event()
             threads.append(threading.Thread(target=self._run, args=(message, stop), name=f"run-{message.number}"))
-            # A run makes much and drops little: a collection now and then costs half of those that it would start.
-            gc.disable()
             threads[-1].start()
         self.stop_all()
         for thread in threads:
@@ -129,7 +133,7 @@ class _Worker:
         if self._ended % _COLLECT_EVERY == 0:
             gc.collect()
 
-    def _send(self, message: Happened | Done) -> None:
+    def _send(self, message: Ready | Happened | Done) -> None:
         with self._sending, suppress(BrokenPipeError, ConnectionResetError):  # the parent died: there is only to save
             self._connection.send(message)
 
@@ -151,6 +155,8 @@ def main(descriptor: int) -> None:
         return
     sys.path[:] = greeting.path
     os.environ.update(greeting.private)
+    # Imports and runs make much and drop little: a collection now and then costs half of those that they would start.
+    gc.disable()
     for name in greeting.preload:
         importlib.import_module(name)
     # What is imported stays; the collector need not walk it at each run.

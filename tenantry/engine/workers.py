@@ -1,7 +1,8 @@
 """A set of warm worker processes, each of which serves several runs at once.
 
 Only the evaluation of a program is exclusive to a process; loading, planning and waiting are not. So runs are handed
-to the worker that has the fewest, and none waits for another to end. Workers start when they are first needed.
+to the worker that has the fewest, and none waits for another to end, nor for a worker to start while one is ready.
+Workers start when they are first needed; the first at once where somebody waits for work.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from tenantry.engine.interface import OnEvent, Stack
 from tenantry.engine.request import Request
-from tenantry.engine.worker import Begin, Done, Greeting, Happened, Leave, Stop
+from tenantry.engine.worker import Begin, Done, Greeting, Happened, Leave, Ready, Stop
 from tenantry.tenancy.errors import RunFailed
 
 __all__ = ["Workers"]
@@ -62,6 +63,7 @@ class _Process:
         self._sending = threading.Lock()
         self._pending: dict[int, _Pending] = {}
         self.alive = True
+        self.ready = False
         self._send(Greeting([path for path in sys.path if path], preload, private))
         self._reader = threading.Thread(target=self._read, name="engine-events", daemon=True)
         self._reader.start()
@@ -111,9 +113,12 @@ class _Process:
     def _read(self) -> None:
         while True:
             try:
-                message: Happened | Done = self._connection.recv()
+                message: Ready | Happened | Done = self._connection.recv()
             except (EOFError, OSError):
                 break
+            if isinstance(message, Ready):
+                self.ready = True
+                continue
             with self._lock:
                 pending = self._pending.get(message.number)
                 if isinstance(message, Done):
@@ -149,14 +154,15 @@ class _Process:
 
 
 class Workers:
-    """count: how many processes at most. preload: modules that each imports when it starts."""
+    """count: how many processes at most. preload: modules that each imports when it starts; the first then starts at
+    once."""
 
     def __init__(self, count: int, preload: tuple[str, ...]) -> None:
         self._count = count
         self._preload = (*_PRELOAD, *preload)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._processes: list[_Process] = []
+        self._processes = [_Process(self._preload)] if preload else []
         self._closed = False
 
     def run(self, request: Request, on_event: OnEvent | None) -> Any:
@@ -190,12 +196,12 @@ class Workers:
             process.wait(max(1.0, deadline - time.monotonic()))
 
     def _chosen(self, request: Request) -> _Process:
-        """The worker with the fewest runs; a new one while there may be more and none is idle."""
+        """The worker with the fewest runs, of those that are ready. Another is started while there may be more and none
+        is idle."""
         if self._closed:
             raise RunFailed("the engine is closed", where=request.stack.name, hint="run the same command again")
         self._processes = [one for one in self._processes if one.alive]
-        chosen = min(self._processes, key=lambda one: one.load, default=None)
-        if chosen is None or (chosen.load and len(self._processes) < self._count):
-            chosen = _Process(self._preload)
-            self._processes.append(chosen)
-        return chosen
+        if len(self._processes) < self._count and all(one.load for one in self._processes):
+            self._processes.append(_Process(self._preload))
+        ready = [one for one in self._processes if one.ready]
+        return min(ready or self._processes, key=lambda one: one.load)

@@ -15,7 +15,6 @@ from ruamel.yaml import YAML
 
 from tenantry.tenancy.api_rules import IMMUTABLE, RULES
 from tenantry.tenancy.catalogue import Catalogue
-from tenantry.tenancy.cloud import Cloud
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.rollout import Rollout
 from tenantry.tenancy.scaling import Basis, Cap
@@ -304,6 +303,8 @@ def json_schema_text() -> str:
 
 def cloud_schema_text() -> str:
     """JSON Schema (draft 2020-12) of a cloud file."""
+    from tenantry.tenancy.cloud import Cloud  # here: nothing else of a cell's life needs it, and it takes its time
+
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"https://{GROUP}/schema/{VERSION}/cloud.json",

@@ -122,6 +122,8 @@ def _told(ended: Restoration) -> str:
     saved = f"; what was there before is kept as {ended.saved} for a week" if ended.saved else ""
     if ended.unsaved:
         saved = f"; what was there before could not be dumped ({ended.unsaved}), its tables stay until the next restore"
+    if ended.left_out:
+        saved += f"; {ended.left_out} did not come with it: docs/backups.md tells why"
     return f"{ended.backup} was brought back on {ended.ended_at:%Y-%m-%d %H:%M UTC}{saved}"
 
 

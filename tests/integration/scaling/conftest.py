@@ -207,11 +207,11 @@ class _AtWork:
             found = {one["metadata"]["name"]: one for one in listed}
             for name, body in known.items():
                 if found.get(name, {"metadata": {"uid": ""}})["metadata"]["uid"] != body["metadata"]["uid"]:
-                    self._reconciler.seen(body, True)
+                    self._reconciler.seen(body, "DELETED")
             for name, body in found.items():
                 version = known.get(name, {"metadata": {}})["metadata"].get("resourceVersion")
                 if version != body["metadata"]["resourceVersion"]:
-                    self._reconciler.seen(body, False)
+                    self._reconciler.seen(body, "MODIFIED")
             known = found
 
     def __enter__(self) -> None:
