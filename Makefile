@@ -25,7 +25,7 @@ down: $(READY) ## stop the local cell, keep its data
 	$(BIN)/tenantry local down
 
 test: check ## every test, setting up by itself what it needs
-	$(BIN)/python -m pytest tests -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest tests -n 4 --dist loadgroup --no-loadscope-reorder
 
 unit: $(READY) ## the tests that need only Python
 	$(BIN)/python -m pytest tests/unit tests/mocks

@@ -17,10 +17,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(path: Path) -> str:
-    """e2e: one user's machine. realpods: one real node. integration: two cells, but for the tests that break a platform
-    of their own. The others need nothing running (`deploying` only other people's programs): each file goes where there
-    is room."""
+    """e2e: one user's machine. realpods: one real node. integration: two cells. Tests that break a platform of their
+    own are apart. The others need nothing running (`deploying` only other people's programs): each file goes where
+    there is room."""
     match path.parts[:2]:
+        case ("e2e", "test_cell_backup.py"):
+            return "lost cell"
         case ("e2e", _):
             return "user"
         case ("integration", "local"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import sys
@@ -14,7 +13,7 @@ import pytest
 import requests
 
 from tests.integration.backup.conftest import Tenant, eventually, free_port, process
-from tests.programs import VERSITYGW, built
+from tests.s3 import Login, s3_store
 
 
 def _listens(port: int) -> None:
@@ -24,30 +23,22 @@ def _listens(port: int) -> None:
 @pytest.fixture
 def bucket(tenant: Tenant, mariadb: tuple[int, Path, str]) -> Iterator[tuple[dict[str, str], Path]]:
     """Variables that lead to a bucket whose credentials are in OpenBao, and the folder that backs it."""
-    server = str(built(VERSITYGW))
     _, authority, _ = mariadb
-    port, folder = free_port(), tenant.home / "gateway"
-    (folder / "backups").mkdir(parents=True)
-    access, secret = "tenant-access", secrets.token_hex(20)
+    port, login = free_port(), Login(access="tenant-access", secret=secrets.token_hex(20))
     tenant.openbao.secrets.kv.v2.create_or_update_secret(
         path=f"tenants/{tenant.name}/backup-store",
-        secret={"access_key_id": access, "secret_access_key": secret},
+        secret={"access_key_id": login.access, "secret_access_key": login.secret},
         mount_point="kv",
     )
-    certificate, key = (authority.with_name(f"server.{end}") for end in ("pem", "key"))
-    with process(
-        *(server, "--port", f"127.0.0.1:{port}", "--cert", str(certificate), "--key", str(key), "posix", str(folder)),
-        log=tenant.home / "gateway.log",
-        environment={**os.environ, "ROOT_ACCESS_KEY_ID": access, "ROOT_SECRET_ACCESS_KEY": secret},
-    ):
-        eventually(lambda: _listens(port))
+    tls = (authority.with_name("server.pem"), authority.with_name("server.key"))
+    with s3_store(tenant.home / "gateway", "backups", port=port, login=login, tls=tls) as folder:
         yield (
             {
                 "TENANTRY_BACKUP_STORE_KIND": "s3",
                 "TENANTRY_BACKUP_STORE_URL": f"https://127.0.0.1:{port}/backups",
                 "TENANTRY_BACKUP_STORE_CA": str(authority),
             },
-            folder / "backups",
+            folder,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ from tenantry.engine import Program, Stack
 from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.engine.storage import StackFiles
 from tenantry.tenancy.errors import DependencyUnavailable, InvalidInput, StateCorrupt, Unsupported
-from tests.integration.backup.conftest import eventually, free_port, process
-from tests.programs import VERSITYGW, built
+from tests.integration.backup.conftest import free_port
+from tests.s3 import Login, s3_store
 
 pytestmark = pytest.mark.pulumi_cli
 BUCKET = "state"
@@ -34,27 +33,16 @@ def shop(stack: Stack, **arguments: object) -> Program:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """The folder behind a bucket, to which PULUMI_BACKEND_URL leads."""
-    server = str(built(VERSITYGW))
-    port, folder = free_port(), tmp_path / "gateway"
-    (folder / BUCKET).mkdir(parents=True)
+    port, login = free_port(), Login(access="state", secret="only for this test")
     for name, value in (
-        ("AWS_ACCESS_KEY_ID", "state"),
-        ("AWS_SECRET_ACCESS_KEY", "only for this test"),
+        ("AWS_ACCESS_KEY_ID", login.access),
+        ("AWS_SECRET_ACCESS_KEY", login.secret),
         ("AWS_REGION", "us-east-1"),
         ("PULUMI_BACKEND_URL", f"s3://{BUCKET}?endpoint=http://127.0.0.1:{port}&s3ForcePathStyle=true"),
     ):
         monkeypatch.setenv(name, value)
-    with process(
-        *(server, "--port", f"127.0.0.1:{port}", "posix", str(folder)),
-        log=tmp_path / "gateway.log",
-        environment={
-            **os.environ,
-            "ROOT_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
-            "ROOT_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
-        },
-    ):
-        eventually(lambda: socket.create_connection(("127.0.0.1", port), timeout=1).close())
-        yield folder / BUCKET
+    with s3_store(tmp_path / "gateway", BUCKET, port=port, login=login) as folder:
+        yield folder
 
 
 @pytest.mark.usefixtures("prepared")
