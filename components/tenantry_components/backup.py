@@ -37,7 +37,7 @@ from tenantry_components.network_rules import BACKUP
 from tenantry_components.pod import placement, pod_security
 from tenantry_components.trust import authorities, authority_mounts
 
-__all__ = ["Backup", "backup_environment", "backup_manifests"]
+__all__ = ["Backup", "backup_environment", "backup_manifests", "media_job"]
 
 _OPENBAO_PORT = 8100
 _SCRATCH_MIB = FOOTPRINT.ephemeral_mib
@@ -78,6 +78,19 @@ def backup_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
             template=_template(spec),
         ),
     )
+
+
+def media_job(spec: TenantSpec, identifier: str) -> Manifest:
+    """What brings the media of a backup back: the backup's Job, with another command and volumes that it may fill."""
+    cron = scheduled(
+        spec,
+        BACKUP,
+        component=BACKUP,
+        schedule=spec.backup.schedule,
+        deadline_s=spec.backup.deadline_s,
+        template=_template(spec, command=("media", identifier), fills=True),
+    )
+    return {**cron["spec"]["jobTemplate"]["spec"], "backoffLimit": 2}
 
 
 def backup_environment(spec: TenantSpec) -> dict[str, str]:
@@ -128,7 +141,8 @@ def _leaves(spec: TenantSpec) -> bool:
     return spec.cell.spec.backups.peer is None
 
 
-def _template(spec: TenantSpec) -> Manifest:
+def _template(spec: TenantSpec, *, command: tuple[str, ...] = ("run",), fills: bool = False) -> Manifest:
+    """fills: whether it writes to the tenant's volumes."""
     volumes = [volume for volume in spec.workload.storage if volume.backup]
     pod: Manifest = {
         "serviceAccountName": BACKUP_ACCOUNT,
@@ -143,7 +157,7 @@ def _template(spec: TenantSpec) -> Manifest:
             {
                 "name": BACKUP,
                 "image": spec.cell.spec.images.located(spec.cell.spec.images.backup),
-                "command": ["/bin/sh", RUN_SCRIPT, "tenantry-backup", "run"],
+                "command": ["/bin/sh", RUN_SCRIPT, "tenantry-backup", *command],
                 "env": [
                     *({"name": name, "value": value} for name, value in backup_environment(spec).items()),
                     *(egress_environment() if _leaves(spec) else ()),
@@ -152,7 +166,7 @@ def _template(spec: TenantSpec) -> Manifest:
                 "securityContext": container_security(),
                 "volumeMounts": [
                     {"name": "scratch", "mountPath": "/scratch"},
-                    *({"name": v.name, "mountPath": f"/backup/{v.name}", "readOnly": True} for v in volumes),
+                    *({"name": v.name, "mountPath": f"/backup/{v.name}", "readOnly": not fills} for v in volumes),
                     *rendered_mounts(_files(spec)),
                     *run_mounts(),
                     *authority_mounts(spec),
@@ -161,7 +175,7 @@ def _template(spec: TenantSpec) -> Manifest:
         ],
         "volumes": [
             {"name": "scratch", "emptyDir": {"sizeLimit": f"{_SCRATCH_MIB}Mi"}},
-            *({"name": v.name, "persistentVolumeClaim": {"claimName": v.name, "readOnly": True}} for v in volumes),
+            *({"name": v.name, "persistentVolumeClaim": {"claimName": v.name, "readOnly": not fills}} for v in volumes),
             *agent_volumes(spec.cell.spec, BACKUP),
         ],
     }

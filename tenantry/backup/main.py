@@ -1,4 +1,4 @@
-"""The command line of the backup program: `tenantry-backup run | list | verify | restore | prune`."""
+"""The command line of the backup program: `tenantry-backup run | list | verify | restore | media | prune`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from tenantry.backup.catalogue import catalogue
 from tenantry.backup.manifest import Manifest
-from tenantry.backup.restoring import check, open_all
+from tenantry.backup.restoring import bring_media, check, open_all
 from tenantry.backup.restoring import restore as bring_back
 from tenantry.backup.settings import Settings
 from tenantry.backup.surroundings import surroundings
@@ -110,6 +110,16 @@ def restore(
         bring_back(around, manifest, media_to=media_to, secrets_to=secrets_to, force=force)
         target = around.database.schema
     _show({"restored": manifest.id, "schema": target}, [f"{manifest.id} is back in {target}"], as_json=as_json)
+
+
+@app.command()
+def media(backup: _Id = None, as_json: _Json = False) -> None:
+    """Bring the media of a backup back into the folders that are backed up. Files that came later stay."""
+    with surroundings(_settings()) as around:
+        manifest = catalogue(around.store).find(backup)
+        brought = bring_media(around, manifest, around.settings.media)
+    lines = [f"{manifest.id}: {name} is back" for name in brought] or [f"{manifest.id} has no media for here"]
+    _show({"restored": manifest.id, "media": list(brought)}, lines, as_json=as_json)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,7 @@ from tenantry.backup.segments import check_segment
 from tenantry.backup.surroundings import Surroundings
 from tenantry.tenancy.errors import Conflict, InvalidInput, StateCorrupt
 
-__all__ = ["check", "open_all", "restore"]
+__all__ = ["bring_media", "check", "open_all", "restore"]
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -79,8 +80,29 @@ def restore(
                     _keep_secret(secrets_to, plain.read())
 
 
+def bring_media(around: Surroundings, manifest: Manifest, folders: Mapping[str, Path]) -> tuple[str, ...]:
+    """Unpack the media that have a folder here, over what is there: files that came later stay. May be repeated.
+
+    folders: by the name of the volume. Gives the names of what came back. Nothing is touched before all of it has been
+    checked, keys included. Raises KeyDestroyed, StateCorrupt, or RunFailed where a folder takes no files.
+    """
+    parts = [one for one in manifest.parts if one.kind == "media" and _volume(one) in folders]
+    for part in parts:
+        for index in range(len(part.segments)):
+            check_segment(around.store, manifest.id, part, index)
+        around.openbao.unwrap(part.wrapped_key, context=manifest.context(part.name))
+    for part in parts:
+        with opened(manifest, part, store=around.store, openbao=around.openbao) as plain:
+            extract(plain, folders[_volume(part)])
+    return tuple(_volume(part) for part in parts)
+
+
 def _media_folder(media_to: Path | None, part: Part) -> Path | None:
-    return None if media_to is None else media_to / part.name.removeprefix("media-")
+    return None if media_to is None else media_to / _volume(part)
+
+
+def _volume(part: Part) -> str:
+    return part.name.removeprefix("media-")
 
 
 def _drain(around: Surroundings, manifest: Manifest, part: Part, plain: IO[bytes]) -> None:

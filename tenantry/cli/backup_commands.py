@@ -200,8 +200,10 @@ def restore(
             )
             return
         ended = _here(fleet, source, asked, wait=wait, timeout_s=timeout_s, quiet=as_json)
-    document = {"restored": ended.backup, "before": ended.saved, "asked": asked}
-    _show(name, document, f"{name}: {ended.backup} is back; what was there before is {ended.saved}", as_json=as_json)
+    document = {"restored": ended.backup, "before": ended.saved, "leftOut": ended.left_out, "asked": asked}
+    told = f"{name}: {ended.backup} is back; what was there before is {ended.saved}"
+    more = f"; {ended.left_out} did not come with it" if ended.left_out else ""
+    _show(name, document, told + more, as_json=as_json)
 
 
 def _wanted(backup: str | None, at: str | None) -> tuple[str, Goal]:

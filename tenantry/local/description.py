@@ -11,7 +11,7 @@ from tenantry.local.images import AGENT, BACKUP, MARIADB, REDIS, SOURCE
 from tenantry.local.node import NODE_LABEL
 from tenantry.local.part import Site
 from tenantry.local.ports import LOOPBACK
-from tenantry.local.volumes import STORAGE_CLASS
+from tenantry.local.volumes import SHARED_STORAGE_CLASS, STORAGE_CLASS
 from tenantry.tenancy.cell import (
     Backups,
     Cache,
@@ -85,8 +85,7 @@ def _kubernetes(site: Site, *, simulated: bool) -> Kubernetes:
     if site.node is None:
         return Kubernetes(simulated_nodes=True, **classes)
     machine = Peer(cidr=f"{site.node.gateway}/32")
-    # One folder is one node's: what several nodes share has no volume here.
-    classes["storage_class"] = STORAGE_CLASS
+    classes |= {"storage_class": STORAGE_CLASS, "shared_storage_class": SHARED_STORAGE_CLASS}
     return Kubernetes(
         simulated_nodes=False,
         tenant_nodes=dict([NODE_LABEL]),

@@ -15,14 +15,24 @@ from tenantry.local.objects import apply_objects, role
 from tenantry.local.part import Health, Part, Program, Site, State
 from tenantry.local.pki import Leaf
 
-__all__ = ["STORAGE_CLASS", "LocalPath"]
+__all__ = ["SHARED_STORAGE_CLASS", "STORAGE_CLASS", "LocalPath"]
 
 STORAGE_CLASS = "local"
+SHARED_STORAGE_CLASS = "local-shared"
 _NAME = "tenantry-volumes"
 _USER = "system:local-path-provisioner"
 _PROVISIONER = "rancher.io/local-path"
-_SETUP = '#!/bin/sh\nset -eu\numask 0007\nmkdir -p "$VOL_DIR"\n'
-"""Nobody else's: the kubelet gives the folder to the group of the pod that mounts it."""
+_SETUP = """\
+#!/bin/sh
+set -eu
+case "$VOL_DIR" in
+*/shared/*) umask 0000 ;;
+*) umask 0007 ;;
+esac
+mkdir -p "$VOL_DIR"
+"""
+"""Nobody else's: the kubelet gives the folder to the group of the pod that mounts it. A shared one it gives to nobody;
+what is above that is root's alone."""
 _TEARDOWN = '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n'
 
 
@@ -63,11 +73,15 @@ class LocalPath(Part):
         )
 
     def prepare(self) -> None:
-        folder = self.make_folder("data")
+        folder = self.make_folder("data", "shared")
         kubeconfig(self.site, self._authorities, folder / "client.json", Leaf(common_name=_USER))
         # The one node that is real; claims of pods elsewhere are not for it.
         paths = [{"node": self._place.name, "paths": [str(folder / "data")]}]
-        self.write("config.json", json.dumps({"nodePathMap": paths}))
+        classes = {
+            STORAGE_CLASS: {"nodePathMap": paths},
+            SHARED_STORAGE_CLASS: {"sharedFileSystemPath": str(folder / "shared")},
+        }
+        self.write("config.json", json.dumps({"storageClassConfigs": classes}))
         self.write("helper-pod.json", json.dumps(_helper_pod()))
         apply_objects(self.site, _objects())
 
@@ -125,16 +139,21 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
             {"apiVersion": "v1", "kind": "ConfigMap", **named, "data": {"setup": _SETUP, "teardown": _TEARDOWN}},
         ),
         *role(_NAME, _USER, within, namespace=_NAME),
-        (
-            f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}",
-            {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                # Of type local, to which the kubelet gives the pod's group.
-                "metadata": {"name": STORAGE_CLASS, "annotations": {"defaultVolumeType": "local"}},
-                "provisioner": _PROVISIONER,
-                "reclaimPolicy": "Delete",
-                "volumeBindingMode": "WaitForFirstConsumer",
-            },
-        ),
+        # Of type local, to which the kubelet gives the pod's group; it belongs to a node, as no shared one may.
+        _storage_class(STORAGE_CLASS, "local"),
+        _storage_class(SHARED_STORAGE_CLASS, "hostPath"),
     ]
+
+
+def _storage_class(name: str, kind: str) -> tuple[str, dict[str, Any]]:
+    return (
+        f"/apis/storage.k8s.io/v1/storageclasses/{name}",
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": name, "annotations": {"defaultVolumeType": kind}},
+            "provisioner": _PROVISIONER,
+            "reclaimPolicy": "Delete",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        },
+    )

@@ -36,6 +36,7 @@ from tenantry.fleet.operations import ORIGIN, Operations
 from tenantry.openbao import VersionMoved, openbao
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
 from tenantry.recovery.keeper import keeper_of
+from tenantry.recovery.media import bring_media, volumes_of
 from tenantry.recovery.point_in_time import check_moment, replayed
 from tenantry.recovery.schema import SchemaRestore
 from tenantry.recovery.snapshots import snapshot
@@ -187,6 +188,7 @@ class Restoring:
             Step.SWAP: self._swap,
             Step.DEFINE: self._define,
             Step.SECRETS: self._bring_secrets,
+            Step.MEDIA: self._bring_media,
             Step.START: self._start,
             Step.CLEAN: self._clean,
         }
@@ -306,6 +308,21 @@ class Restoring:
             _keep_secrets(self._spec, {str(name): str(value) for name, value in fields.items()})
         return restoration
 
+    def _bring_media(self, restoration: Restoration) -> Restoration:
+        if restoration.goal.at is not None:
+            return restoration
+        with self._place(restoration) as place:
+            manifest = self._manifest(place.source, restoration)
+        volumes = volumes_of(self._spec, manifest)
+        if not volumes:
+            return restoration
+        # Another tenant's are sealed by its own key; and without backups there is nothing that a Job could log in with.
+        possible = self._origin is None and self._spec.backup.enabled
+        if possible and bring_media(self._spec, manifest, stopping=self._stopping):
+            return restoration
+        # Not a reason to stay away: what is there is older or newer, and another restore can bring them.
+        return restoration.model_copy(update={"left_out": f"files of {', '.join(volumes)}"})
+
     # -- parts --------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -375,6 +392,7 @@ _DOING = {
     Step.SWAP: "swapping the tables",
     Step.DEFINE: "making views and triggers",
     Step.SECRETS: "bringing the application's secrets back",
+    Step.MEDIA: "bringing media back",
     Step.START: "starting the workload",
     Step.CLEAN: "tidying up",
 }

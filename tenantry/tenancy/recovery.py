@@ -192,6 +192,8 @@ class Step(StrEnum):
     DEFINE = "define"
     """Views and triggers."""
     SECRETS = "secrets"
+    MEDIA = "media"
+    """By a Job of the tenant's own. Files that came later stay."""
     START = "start"
     CLEAN = "clean"
 
@@ -214,7 +216,7 @@ class Restoration(_Model):
     is, "" for its own. saved: the snapshot of what was there; unsaved: why there is none, so that the tables themselves
     are kept aside. replicas and schedules: what ran before it was stopped, None: not stopped. problem: why it
     was given up; its steps then lead back to what was there. stopped_since: when the workload was first told to
-    stop."""
+    stop. left_out: what of the backup did not come back."""
 
     asked: str
     goal: Goal
@@ -229,6 +231,7 @@ class Restoration(_Model):
     definitions: tuple[Definition, ...] = ()
     done: dict[Step, AwareDatetime] = {}
     problem: str = ""
+    left_out: str = ""
     ended_at: AwareDatetime | None = None
 
     def with_done(self, step: Step, now: datetime) -> Restoration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -10,23 +9,28 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from tenantry.local.layout import Layout, read_json
 from tenantry.local.node import NodePlace
 from tenantry.local.packages import programs
-from tenantry.local.part import web
 from tenantry.local.pki import Authority, Leaf
 from tenantry.local.ports import choose
+from tenantry.local.volumes import LocalPath
 from tests.e2e.user import User
-from tests.programs import VERSITYGW, built
-from tests.realpods.conftest import Kubectl, ask
+from tests.realpods.conftest import Kubectl, ask, pods
+from tests.s3 import Login, s3_store
 
 TENANT = """\
 apiVersion: tenantry.dev/v1alpha1
 kind: Tenant
 metadata: {name: kept}
-spec: {displayName: Kept, owner: someone@example.com, plan: starter, environment: test, workload: reference}
+spec:
+  displayName: Kept
+  owner: someone@example.com
+  plan: starter
+  environment: test
+  workload: reference
+  modules: {files: {enabled: true}}
 """
 _ACCESS = "kept-access"
 
@@ -44,29 +48,15 @@ def store(
     """An S3-compatible store on the bridge, where pods reach it: its address, and the folder behind its bucket."""
     place = NodePlace.of(layout, read_json(layout.record)["subnet"])
     folder = tmp_path_factory.mktemp("store")
-    bucket = folder / "data" / "copies"
-    bucket.mkdir(parents=True)
     leaf = Leaf(common_name="store", server=True, addresses=(place.gateway,))
     certificate, key = Authority(layout.authorities, "local").issue(folder, "store", leaf)
     port = choose(["store"])["store"]
     rule = f'iifname "{place.bridge}" ip daddr {place.gateway} tcp dport {port} accept'
     subprocess.run([programs()["nft"], f"insert rule inet {place.guard} input {rule}"], check=True)
-    login = {"ROOT_ACCESS_KEY_ID": _ACCESS, "ROOT_SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"]}
-    command = [built(VERSITYGW), "--port", f"{place.gateway}:{port}", "--cert", certificate, "--key", key, "posix"]
-    with subprocess.Popen(
-        [*command, str(bucket.parent)], env=os.environ | login, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        address = f"https://{place.gateway}:{port}"
-        _await_answer(layout, address)
-        yield address, bucket
-        process.terminate()
+    login = Login(access=_ACCESS, secret=keys["AWS_SECRET_ACCESS_KEY"])
+    with s3_store(folder, "copies", host=place.gateway, port=port, login=login, tls=(certificate, key)) as bucket:
+        yield f"https://{place.gateway}:{port}", bucket
     user.types("tenantry", "local", "up")  # whose packet rules know nothing of it
-
-
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
-def _await_answer(layout: Layout, address: str) -> None:
-    with web(authority_file=layout.ca_file) as client:
-        assert client.request("GET", address).status
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +107,19 @@ def test_one_that_is_asked_for_is_taken_by_a_job_too(alone: User, namespace: str
     # Of one day the newest is kept.
     (after,) = alone.json("tenant", "backups", "kept")["backups"]
     assert after["id"] > before["id"]
+
+
+def test_files_come_back_and_later_ones_stay(alone: User, kubectl: Kubectl, namespace: str, layout: Layout) -> None:
+    def in_pod(script: str) -> str:
+        (pod,) = pods(kubectl, namespace, "files")
+        return kubectl("exec", f"-n={namespace}", pod["metadata"]["name"], "-c=files", "--", "sh", "-c", script)
+
+    in_pod("mkdir /files/year && echo old > /files/year/letter && echo old > /files/sign")
+    alone.types("tenantry", "tenant", "backup", "kept")
+    in_pod("rm -r /files/year && echo new > /files/sign && echo new > /files/later")
+    done = alone.json("tenant", "restore", "kept", "--yes")
+    assert done["leftOut"] == ""
+    kubectl("wait", f"-n={namespace}", "--for=condition=available", "deployment/files", "--timeout=120s")
+    assert in_pod("cat /files/year/letter /files/sign /files/later") == "old\nold\nnew\n"
+    (folder,) = (layout.part(LocalPath.name) / "data").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["later", "sign", "year"]

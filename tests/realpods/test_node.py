@@ -18,7 +18,7 @@ from tenantry.local.images import AGENT, SHELL
 from tenantry.local.layout import Layout, read_json
 from tenantry.local.node import NodePlace
 from tenantry.local.part import web
-from tenantry.local.volumes import STORAGE_CLASS, LocalPath
+from tenantry.local.volumes import SHARED_STORAGE_CLASS, STORAGE_CLASS, LocalPath
 from tests.e2e.user import User
 from tests.realpods.conftest import Kubectl, settings_now
 
@@ -54,7 +54,7 @@ CLAIM = f"""\
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {{name: kept, namespace: default}}
-spec: {{storageClassName: {STORAGE_CLASS}, accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Mi}}}}}}
+spec: {{storageClassName: %s, accessModes: [%s], resources: {{requests: {{storage: 1Mi}}}}}}
 ---
 apiVersion: v1
 kind: Pod
@@ -173,12 +173,23 @@ def _await_gone(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_claim_is_a_folder_of_the_pods_own_and_goes_with_it(kubectl: Kubectl, layout: Layout) -> None:
-    kubectl("apply", "-f", "-", text=CLAIM)
+@pytest.mark.parametrize(
+    ("storage_class", "mode", "place", "owner"),
+    [
+        (STORAGE_CLASS, "ReadWriteOnce", "data", (0, 1001)),
+        (SHARED_STORAGE_CLASS, "ReadWriteMany", "shared", (7, 0)),
+    ],
+)
+def test_a_claim_is_a_folder_and_goes_with_it(
+    kubectl: Kubectl, layout: Layout, storage_class: str, mode: str, place: str, owner: tuple[int, int]
+) -> None:
+    """owner: what others may, and the group."""
+    kubectl("apply", "-f", "-", text=CLAIM % (storage_class, mode))
     kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=120s")
-    (folder,) = (layout.part(LocalPath.name) / "data").glob("*_default_kept")
+    (folder,) = (layout.part(LocalPath.name) / place).glob("*_default_kept")
     assert (folder / "mine").read_text() == "kept\n"
-    assert (folder.stat().st_mode & 0o7, folder.stat().st_gid) == (0, 1001)
+    assert (folder.stat().st_mode & 0o7, folder.stat().st_gid) == owner
+    assert folder.parent.stat().st_mode & 0o77 == 0
     kubectl("delete", "pod/writer", "persistentvolumeclaim/kept")
     _await_gone(folder)
 

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-const usage = "usage: reference migrate | web | worker | schedule COUNT"
+const usage = "usage: reference migrate | web | files | worker | schedule COUNT"
 
 // releaseFile is put into the image beside the program: all releases are one program, which asks it what it is.
 const releaseFile = "/etc/reference/release"
@@ -52,6 +52,8 @@ func run(ctx context.Context, arguments []string) error {
 		return migrate(ctx, database, release)
 	case arguments[0] == "web":
 		return app.serve(ctx)
+	case arguments[0] == "files":
+		return app.serveFiles(ctx)
 	case arguments[0] == "worker":
 		return app.work(ctx)
 	case arguments[0] == "schedule" && len(arguments) == 2:

@@ -14,6 +14,8 @@ const (
 	webAddress    = ":8080"
 	healthAddress = ":8081"
 	mostAtOnce    = 10000
+	// uploads is where the volume of the files is mounted.
+	uploads = "/files"
 )
 
 // serve answers until it is told to end; requests that it has begun with are finished first.
@@ -26,6 +28,14 @@ func (app *application) serve(ctx context.Context) error {
 	paths.HandleFunc("GET /unsubscribe", func(answer http.ResponseWriter, _ *http.Request) {
 		reply(answer, http.StatusOK, map[string]any{"unsubscribed": true})
 	})
+	return listen(ctx, webAddress, paths)
+}
+
+// serveFiles shows what is in the volume that all of its replicas share.
+func (app *application) serveFiles(ctx context.Context) error {
+	paths := http.NewServeMux()
+	paths.HandleFunc("GET /healthz", app.health)
+	paths.Handle("GET /files/", http.StripPrefix("/files/", http.FileServer(http.Dir(uploads))))
 	return listen(ctx, webAddress, paths)
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from tenantry.tenancy.errors import StateCorrupt
 from tests.integration.backup.conftest import Tenant
 
 _BINARY = bytes(range(256)) * 40
@@ -62,6 +63,24 @@ def test_restore_gives_back_rows_views_triggers_media_and_secrets(tenant: Tenant
     assert (media / "files/inside").readlink() == Path("images")
     assert "seeded-" in kept.read_text()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_media_come_back_over_what_is_there(tenant: Tenant) -> None:
+    media = tenant.home / "media"
+    (media / "year").mkdir()
+    (media / "year" / "letter").write_text("old")
+    (media / "sign").write_text("old")
+    first = tenant.run("run", "--json").document["backup"]["id"]
+    (media / "year" / "letter").unlink()
+    (media / "sign").write_text("a longer text")
+    (media / "later").write_text("new")
+    for _ in range(2):
+        assert tenant.run("media", first, "--json").document == {"restored": first, "media": ["files"]}
+    found = {path.relative_to(media).as_posix(): path.read_text() for path in media.rglob("*") if path.is_file()}
+    assert found == {"year/letter": "old", "sign": "old", "later": "new"}
+    (piece,) = (path for path in tenant.store.rglob("media-files/*"))
+    piece.write_bytes(piece.read_bytes()[:-1])
+    assert tenant.run("media", first).code == StateCorrupt.exit_code
 
 
 def test_restore_refuses_a_schema_with_content_and_force_replaces_all_of_it(tenant: Tenant) -> None:
