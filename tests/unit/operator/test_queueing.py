@@ -77,35 +77,6 @@ def test_keys_come_in_the_order_in_which_they_became_due() -> None:
     assert seen == ["c", "a", "b"]
 
 
-def test_what_has_low_priority_comes_last_and_leaves_slots() -> None:
-    release, order = threading.Event(), []
-
-    def work(key: str) -> None:
-        order.append(key)
-        if key.startswith("low"):
-            release.wait(LIMIT_S)
-
-    queue = Queue(work, slots=8, sick_slots=2)
-    for number in range(4):
-        queue.add(f"low-{number}", low_priority=True)
-    queue.add("low-3")
-    queue.add("other", after_s=3600)
-    queue.add("other", low_priority=True)
-    queue.add("new")
-    queue.start()
-    until(lambda: len(order) == 4)
-    assert (set(order[:2]), set(order[2:])) == ({"low-3", "new"}, {"low-0", "low-1"})
-    queue.add("newer")
-    until(lambda: order[-1] == "newer")
-    assert queue.depth() == 2
-    release.set()
-    until(lambda: len(order) == 7)
-    queue.stop()
-    assert queue.join(LIMIT_S)
-    assert order.count("other") == 1
-    assert queue.depth() == 0
-
-
 def test_sick_keys_that_hang_leave_slots_for_the_healthy() -> None:
     release, hung, done = threading.Event(), [], []
 
