@@ -37,7 +37,7 @@ from tenantry_components.network_rules import BACKUP
 from tenantry_components.pod import placement, pod_security
 from tenantry_components.trust import authorities, authority_mounts
 
-__all__ = ["Backup", "backup_environment", "backup_manifests", "media_job"]
+__all__ = ["Backup", "backup_environment", "backup_job", "backup_manifests", "media_job"]
 
 _OPENBAO_PORT = 8100
 _SCRATCH_MIB = FOOTPRINT.ephemeral_mib
@@ -69,28 +69,42 @@ def backup_manifests(spec: TenantSpec) -> tuple[Manifest, ...]:
     """The agent's ConfigMap and the CronJob, in this order."""
     return (
         configuration_manifest(spec, BACKUP, _files(spec), proxy_port=_OPENBAO_PORT),
-        scheduled(
-            spec,
-            BACKUP,
-            component=BACKUP,
-            schedule=spec.backup.schedule,
-            deadline_s=spec.backup.deadline_s,
-            template=_template(spec),
-        ),
+        _cron_job(spec, _template(spec)),
     )
 
 
-def media_job(spec: TenantSpec, identifier: str) -> Manifest:
-    """What brings the media of a backup back: the backup's Job, with another command and volumes that it may fill."""
-    cron = scheduled(
+def backup_job(spec: TenantSpec, name: str) -> Manifest:
+    """One run of the schedule's, now."""
+    return _job(spec, name, _template(spec))
+
+
+def media_job(spec: TenantSpec, name: str, identifier: str) -> Manifest:
+    """What brings the media of a backup back: the same with another command, and volumes that it may fill. Nobody waits
+    for its next time, so that it is tried again at once."""
+    job = _job(spec, name, _template(spec, command=("media", identifier), fills=True))
+    job["spec"]["backoffLimit"] = 2
+    return job
+
+
+def _cron_job(spec: TenantSpec, template: Manifest) -> Manifest:
+    return scheduled(
         spec,
         BACKUP,
         component=BACKUP,
         schedule=spec.backup.schedule,
         deadline_s=spec.backup.deadline_s,
-        template=_template(spec, command=("media", identifier), fills=True),
+        template=template,
     )
-    return {**cron["spec"]["jobTemplate"]["spec"], "backoffLimit": 2}
+
+
+def _job(spec: TenantSpec, name: str, template: Manifest) -> Manifest:
+    made = _cron_job(spec, template)["spec"]["jobTemplate"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": spec.names.namespace, **made["metadata"]},
+        "spec": made["spec"],
+    }
 
 
 def backup_environment(spec: TenantSpec) -> dict[str, str]:

@@ -59,6 +59,11 @@ class Part(_Model):
     key_version: int = Field(ge=1)
     segments: tuple[Segment, ...]
 
+    @property
+    def volume(self) -> str:
+        """Of media: the volume whose files they are."""
+        return self.name.removeprefix("media-")
+
     @model_validator(mode="after")
     def _adds_up(self) -> Part:
         if sum(segment.size for segment in self.segments) != self.size:

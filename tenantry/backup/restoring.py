@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ from tenantry.backup.segments import check_segment
 from tenantry.backup.surroundings import Surroundings
 from tenantry.tenancy.errors import Conflict, InvalidInput, StateCorrupt
 
-__all__ = ["bring_media", "check", "open_all", "restore"]
+__all__ = ["bring_media", "check", "check_with_keys", "open_all", "restore"]
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -23,14 +23,17 @@ _PIECE_BYTES = 1024 * 1024
 def check(around: Surroundings, manifest: Manifest) -> None:
     """Every object against the manifest, without a key. Raises StateCorrupt naming the first that differs."""
     for part in manifest.parts:
-        whole = hashlib.sha256()
-        for index in range(len(part.segments)):
-            whole.update(check_segment(around.store, manifest.id, part, index))
-        if whole.hexdigest() != part.sha256:
-            raise StateCorrupt(
-                f"part {part.name}: its segments are not in the order of the manifest",
-                where=around.store.where(manifest.id),
-            )
+        _check_part(around, manifest, part)
+
+
+def check_with_keys(around: Surroundings, manifest: Manifest, parts: Sequence[Part] | None = None) -> None:
+    """Every object of these parts (None: all) against the manifest, then that OpenBao unwraps their keys. Raises
+    StateCorrupt or KeyDestroyed."""
+    chosen = manifest.parts if parts is None else parts
+    for part in chosen:
+        _check_part(around, manifest, part)
+    for part in chosen:
+        around.openbao.unwrap(part.wrapped_key, context=manifest.context(part.name))
 
 
 def open_all(around: Surroundings, manifest: Manifest) -> None:
@@ -55,9 +58,7 @@ def restore(
         for folder in folders.values():
             if folder is not None:
                 require_empty(folder)
-    check(around, manifest)
-    for part in manifest.parts:
-        around.openbao.unwrap(part.wrapped_key, context=manifest.context(part.name))
+    check_with_keys(around, manifest)
     with around.database.session() as (session, login):
         session.lock()
         content = session.content()
@@ -86,23 +87,27 @@ def bring_media(around: Surroundings, manifest: Manifest, folders: Mapping[str, 
     folders: by the name of the volume. Gives the names of what came back. Nothing is touched before all of it has been
     checked, keys included. Raises KeyDestroyed, StateCorrupt, or RunFailed where a folder takes no files.
     """
-    parts = [one for one in manifest.parts if one.kind == "media" and _volume(one) in folders]
-    for part in parts:
-        for index in range(len(part.segments)):
-            check_segment(around.store, manifest.id, part, index)
-        around.openbao.unwrap(part.wrapped_key, context=manifest.context(part.name))
+    parts = [one for one in manifest.parts if one.kind == "media" and one.volume in folders]
+    check_with_keys(around, manifest, parts)
     for part in parts:
         with opened(manifest, part, store=around.store, openbao=around.openbao) as plain:
-            extract(plain, folders[_volume(part)])
-    return tuple(_volume(part) for part in parts)
+            extract(plain, folders[part.volume])
+    return tuple(part.volume for part in parts)
 
 
 def _media_folder(media_to: Path | None, part: Part) -> Path | None:
-    return None if media_to is None else media_to / _volume(part)
+    return None if media_to is None else media_to / part.volume
 
 
-def _volume(part: Part) -> str:
-    return part.name.removeprefix("media-")
+def _check_part(around: Surroundings, manifest: Manifest, part: Part) -> None:
+    whole = hashlib.sha256()
+    for index in range(len(part.segments)):
+        whole.update(check_segment(around.store, manifest.id, part, index))
+    if whole.hexdigest() != part.sha256:
+        raise StateCorrupt(
+            f"part {part.name}: its segments are not in the order of the manifest",
+            where=around.store.where(manifest.id),
+        )
 
 
 def _drain(around: Surroundings, manifest: Manifest, part: Part, plain: IO[bytes]) -> None:

@@ -25,7 +25,7 @@ from tenacity import (
 from tenantry.backup.catalogue import catalogue
 from tenantry.backup.envelope import opened
 from tenantry.backup.manifest import Manifest
-from tenantry.backup.restoring import check
+from tenantry.backup.restoring import check_with_keys
 from tenantry.backup.stopping import Stopped
 from tenantry.backup.surroundings import Surroundings
 from tenantry.backup.taking import APPLICATION_SECRETS
@@ -203,9 +203,7 @@ class Restoring:
             folder = self._folder(goal.backup)
             with as_tenant(self._source, folder=folder) as source:
                 manifest = catalogue(source.store).find(goal.backup)
-                check(source, manifest)
-                for part in manifest.parts:
-                    source.openbao.unwrap(part.wrapped_key, context=manifest.context(part.name))
+                check_with_keys(source, manifest)
             identifier = manifest.id
         return restoration.model_copy(update={"backup": identifier})
 
@@ -309,11 +307,13 @@ class Restoring:
         return restoration
 
     def _bring_media(self, restoration: Restoration) -> Restoration:
-        if restoration.goal.at is not None:
+        kept = volumes_of(self._spec)
+        if not kept or restoration.goal.at is not None:
             return restoration
         with self._place(restoration) as place:
             manifest = self._manifest(place.source, restoration)
-        volumes = volumes_of(self._spec, manifest)
+        saved = {part.volume for part in manifest.parts if part.kind == "media"}
+        volumes = [name for name in kept if name in saved]
         if not volumes:
             return restoration
         # Another tenant's are sealed by its own key; and without backups there is nothing that a Job could log in with.

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from tenantry.backup.catalogue import catalogue
 from tenantry.backup.manifest import Manifest
@@ -15,7 +14,7 @@ from tenantry.engine.cluster import ApiError, connect
 from tenantry.recovery.identity import as_tenant
 from tenantry.tenancy.errors import DependencyUnavailable, RunFailed
 from tenantry.tenancy.spec import TenantSpec
-from tenantry_components.backup import backup_manifests
+from tenantry_components.backup import backup_job
 
 __all__ = ["Begun", "newest", "take_now", "taken_here"]
 
@@ -58,7 +57,7 @@ def _by_job(spec: TenantSpec, name: str) -> Manifest:
     job = cluster.get(f"{path}/{name}")
     if job is None:
         try:
-            cluster.request("POST", path, body=_job(spec, name))
+            cluster.request("POST", path, body=backup_job(spec, name))
         except ApiError as error:
             raise RunFailed(f"the API server refuses the backup's Job ({error.status})", where=where) from None
         raise Begun("the backup has begun", where=where)
@@ -78,18 +77,3 @@ def _by_job(spec: TenantSpec, name: str) -> Manifest:
             hint=f"the events tell why: kubectl -n {namespace} get events",
         )
     return manifest
-
-
-def _job(spec: TenantSpec, name: str) -> dict[str, Any]:
-    _, cron = backup_manifests(spec)
-    template = cron["spec"]["jobTemplate"]
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": spec.names.namespace,
-            "labels": (template.get("metadata") or {}).get("labels") or spec.labels,
-        },
-        "spec": template["spec"],
-    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tenantry.fleet.deletions import Deletions
 from tenantry.local.layout import Layout
 from tenantry.local.volumes import LocalPath
 from tests.e2e.user import User
+from tests.integration.deprovisioning.conftest import grace_is_over
 from tests.realpods.conftest import Kubectl, ask, real_platform
 
 _OWN = ("plan: growth", "environment: staging", "database: {tier: dedicated}")
@@ -158,9 +158,7 @@ def test_deleted_it_is_gone_from_its_disk_too(user: User, kubectl: Kubectl, name
     user.types("tenantry", "tenant", "delete", "safe", "--yes")
     deletions = Deletions(user.home / "cells" / "default")
     with deletions.exclusive("safe"):
-        deletion = deletions.get("safe")
-        assert deletion is not None
-        deletions.put(deletion.model_copy(update={"due_at": datetime.now(UTC).replace(microsecond=0)}))
+        grace_is_over(deletions, "safe")
     kubectl("annotate", "tenant", "safe", "tests/look=again")
     user.types("tenantry", "tenant", "delete", "safe", "--yes")
     user.types("tenantry", "tenant", "certificate", "safe", "--verify")

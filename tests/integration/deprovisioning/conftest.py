@@ -17,6 +17,7 @@ import requests
 
 from tenantry.deprovisioning import Deprovisioning
 from tenantry.fleet import Fleet
+from tenantry.fleet.deletions import Deletions
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.manifest import parse_tenant
 from tenantry.tenancy.naming import names
@@ -127,8 +128,8 @@ def make(fleet: Fleet) -> Make:
     return run
 
 
-def grace_is_over(fleet: Fleet, name: str) -> None:
+def grace_is_over(deletions: Deletions, name: str) -> None:
     """Let the time of the grace period pass."""
-    deletion = fleet.deletions.get(name)
+    deletion = deletions.get(name)
     assert deletion is not None
-    fleet.deletions.put(deletion.model_copy(update={"due_at": datetime.now(UTC).replace(microsecond=0)}))
+    deletions.put(deletion.model_copy(update={"due_at": datetime.now(UTC).replace(microsecond=0)}))

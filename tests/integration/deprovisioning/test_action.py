@@ -115,7 +115,7 @@ def test_a_tenant_object_is_deleted_taken_back_and_deleted_for_good(systems: Sys
     patch(made, finalizers=[FINALIZER])
     connect({}).request("DELETE", f"{TENANTS}/{made.name}")
     action.act(observed(systems, made))
-    grace_is_over(systems.fleet, made.name)
+    grace_is_over(systems.fleet.deletions, made.name)
     ended = action.act(observed(systems, made))
     assert ended.release_finalizer
     assert "its certificate is" in ended.sentence

@@ -67,7 +67,7 @@ def test_a_production_tenant_is_closed_backed_up_erased_and_certified(
     with pytest.raises(Conflict, match="without its grace period"):
         deprovisioning.request(made.name, by="tests", now=True)
 
-    grace_is_over(fleet, made.name)
+    grace_is_over(fleet.deletions, made.name)
     stolen = tmp_path / "stolen"
     seen: list[str] = []
 
