@@ -16,19 +16,18 @@ from typing import Any
 
 from tenantry.engine.cluster import ApiError, Cluster
 from tenantry.fleet import Fleet
-from tenantry.tenancy.conditions import ConditionType, Reason, Status, read, transitions
+from tenantry.tenancy.conditions import ConditionType, Reason, read, transitions
 from tenantry.tenancy.errors import DependencyUnavailable, TenantryError
 from tenantry.tenancy.lifecycle import Decision, Verb, decide
-from tenantry.tenancy.resolving import wish
-from tenantry.tenancy.spec import Activity
 from tenantry.tenancy.standing import standing_of
-from tenantry_operator.contract import Action, Cancellation, Context, ModuleState, Outcome, TellsStatus
-from tenantry_operator.holding import closed_by, held_by
+from tenantry_operator.contract import Action, Cancellation, Context, ModuleState, Outcome
+from tenantry_operator.holding import held_by
+from tenantry_operator.knowing import known_of
 from tenantry_operator.metrics import Metrics
 from tenantry_operator.objects import FINALIZER, Stale, Tenants
 from tenantry_operator.observing import Observed, modules_in, observe
 from tenantry_operator.queueing import Queue
-from tenantry_operator.rendering import Known, status_of
+from tenantry_operator.rendering import status_of
 from tenantry_operator.tracing import span, trace_id
 from tenantry_operator.trouble import Trouble, Troubles, worst
 
@@ -294,7 +293,7 @@ class Reconciler:
         body = self._tenants.get(context.name) or context.body
         if body["metadata"]["uid"] != context.body["metadata"]["uid"]:
             raise Stale
-        known = _known(context, found, trouble, working, self._actions)
+        known = known_of(context, found, trouble, working, self._actions)
         earlier = body.get("status") or {}
         status = status_of(known, earlier, datetime.now(UTC))
         if all(earlier.get(key) == value for key, value in status.items()):
@@ -358,51 +357,3 @@ class _Teller:
 
 def _silent(told: str) -> None:
     """Where nothing is under way, nothing is told."""
-
-
-def _known(
-    context: Context,
-    found: Observed,
-    trouble: Trouble | None,
-    working: tuple[Reason, str] | None,
-    actions: Sequence[Action],
-) -> Known:
-    record, spec, file = found.record, found.spec, found.file
-    made = record is not None and record.finished_at is not None
-    current = made and record is not None and spec is not None and file is not None
-    if current and record is not None and spec is not None and file is not None:
-        current = record.wish == wish(file.tenant, spec)
-    more = [one for action in actions for one in action.conditions(context)]
-    # A release that is due or went wrong: what is ready is not yet what was asked for.
-    current = current and not any(
-        one.type is ConditionType.RELEASED and one.status is Status.FALSE and one.reason is not Reason.WAITS_FOR_WINDOW
-        for one in more
-    )
-    names: dict[str, Any] = {"incarnation": context.incarnation, "namespace": context.namespace}
-    if record is not None:
-        names |= {
-            "release": record.release,
-            "templateVersion": record.template_version,
-            "hosts": list(record.hosts),
-            "resources": record.resources,
-        }
-    for action in actions:
-        if isinstance(action, TellsStatus):
-            names |= action.status(context)
-    day = file.tenant.spec.expires_on if file is not None else None
-    return Known(
-        generation=int(context.body["metadata"].get("generation") or 1),
-        names=names,
-        made=made,
-        current=current,
-        activity=Activity(record.activity) if made and record is not None else None,
-        modules=context.modules,
-        expiry=found.expiry,
-        expires_on=day.isoformat() if day is not None else None,
-        simulated=context.cell.spec.kubernetes.simulated_nodes,
-        deleting=context.deleting,
-        trouble=trouble,
-        working=working,
-        closed_by=closed_by(context, more),
-        more=more,
-    )

@@ -7,7 +7,6 @@ is there kept as a snapshot. What goes wrong before the swap leads back to what 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +14,12 @@ from datetime import UTC, datetime
 
 from tenacity import (
     Retrying,
-    retry_if_exception_type,
     retry_if_result,
-    stop_after_attempt,
     stop_after_delay,
     wait_fixed,
 )
 
 from tenantry.backup.catalogue import catalogue
-from tenantry.backup.envelope import opened
 from tenantry.backup.manifest import Manifest
 from tenantry.backup.restoring import check_with_keys
 from tenantry.backup.stopping import Stopped
@@ -33,7 +29,7 @@ from tenantry.engine.cluster import ApiError, as_ours
 from tenantry.fleet.closing import reopen_workload, replicas_of, schedules_of, still_running, stop_workload
 from tenantry.fleet.fleet import Fleet
 from tenantry.fleet.operations import ORIGIN, Operations
-from tenantry.openbao import VersionMoved, openbao
+from tenantry.recovery.application_secrets import keep_secrets, saved_secrets
 from tenantry.recovery.identity import SNAPSHOTS, as_tenant, holds_data
 from tenantry.recovery.keeper import keeper_of
 from tenantry.recovery.media import bring_media, volumes_of
@@ -297,13 +293,9 @@ class Restoring:
                 fields = place.source.openbao.secret(APPLICATION_SECRETS)
             else:
                 manifest = self._manifest(place.source, restoration)
-                part = next((one for one in manifest.parts if one.kind == "secrets"), None)
-                if part is None:
-                    return restoration
-                with opened(manifest, part, store=place.source.store, openbao=place.source.openbao) as plain:
-                    fields = json.loads(plain.read())
+                fields = saved_secrets(place.source, manifest)
         if fields:
-            _keep_secrets(self._spec, {str(name): str(value) for name, value in fields.items()})
+            keep_secrets(self._spec, {str(name): str(value) for name, value in fields.items()})
         return restoration
 
     def _bring_media(self, restoration: Restoration) -> Restoration:
@@ -396,20 +388,6 @@ _DOING = {
     Step.START: "starting the workload",
     Step.CLEAN: "tidying up",
 }
-
-
-def _keep_secrets(spec: TenantSpec, fields: dict[str, str]) -> None:
-    mount, path = spec.cell.spec.openbao.kv_mount, f"{spec.names.kv_path}/{APPLICATION_SECRETS}"
-
-    def keep() -> None:
-        present = openbao().kv_fields(mount, path)
-        if present is None:
-            openbao().kv_write(mount, path, fields, version=0)
-        else:
-            openbao().kv_patch(mount, path, fields, version=present[1])
-
-    # Somebody may write in between: then what he wrote is read again.
-    Retrying(retry=retry_if_exception_type(VersionMoved), stop=stop_after_attempt(4), reraise=True)(keep)
 
 
 def _told(error: TenantryError) -> str:
