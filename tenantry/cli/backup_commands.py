@@ -16,7 +16,8 @@ from rich.table import Table
 from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.declaring import declare, follow, objects_of
 from tenantry.cli.live import LiveTenants
-from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, WaitOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption, TimeoutOption, WaitOption
 from tenantry.cli.origins import begin, living, new_from
 from tenantry.cli.reporting import JsonOption, out, print_json, say
 from tenantry.fleet import Fleet

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tenantry.cli.opening import LocalOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import LocalOption
 from tenantry.cli.reporting import JsonOption, print_json, say
 from tenantry.fleet.home import home
 from tenantry.fleet.programs import build

@@ -9,7 +9,8 @@ import typer
 from tenantry.cli import cell_backup_commands
 from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
+from tenantry.cli.opening import find_cell, open_fleet
+from tenantry.cli.options import CellOption, LocalOption
 from tenantry.cli.physical_table import physical_document, print_physical
 from tenantry.cli.reporting import JsonOption, print_json, say
 from tenantry.cli.validity_table import print_validities, validity_documents

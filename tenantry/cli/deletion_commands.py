@@ -16,7 +16,8 @@ from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.declaring import objects_of
 from tenantry.cli.live import LiveRuns
 from tenantry.cli.object_deletion import ask_for_deletion, await_deletion, take_back
-from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, find_cell, open_fleet
+from tenantry.cli.opening import find_cell, open_fleet
+from tenantry.cli.options import CellOption, LocalOption, TimeoutOption
 from tenantry.cli.reporting import JsonOption, error_document, out, print_json, report_error, say
 from tenantry.engine.locking import username
 from tenantry.fleet import Fleet

@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption
 from tenantry.cli.reporting import JsonOption, out, print_json, say
 from tenantry.fleet import Fleet
 from tenantry.tenancy.drift import Finding

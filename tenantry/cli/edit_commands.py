@@ -16,7 +16,8 @@ import typer
 from tenantry.cli import tables
 from tenantry.cli.declaring import follow, objects_of
 from tenantry.cli.live import LiveRuns, LiveTenants
-from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, WaitOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption, TimeoutOption, WaitOption
 from tenantry.cli.reporting import JsonOption, print_json, say
 from tenantry.fleet import Fleet
 from tenantry.tenancy.editing import Edit, difference, edited, extending, scaling, suspending

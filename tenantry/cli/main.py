@@ -7,42 +7,54 @@ Exit codes: 0 done · 1 a run failed · 2 bad input, nothing made · 3 something
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from tenantry.cli import (
-    cell_commands,
-    engine_commands,
-    local_commands,
-    operator_commands,
-    policy_commands,
-    rollout_commands,
-    state_commands,
-    tenant_commands,
-)
 from tenantry.cli.reporting import err, error_document, exit_code_of, flatten, print_json, report_error
 from tenantry.tenancy.errors import InvalidInput, TenantryError
 
 __all__ = ["app", "main"]
 
+_GROUPS = ("local", "cell", "operator", "tenant", "rollout", "policy", "engine", "state")
+
+
+class _Commands(Mapping[str, Any]):
+    """The groups by name, each loaded when it is asked for: a command starts without the modules of all others."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _GROUPS:
+            raise KeyError(name)
+        group = typer.main.get_group(import_module(f"tenantry.cli.{name}_commands").app)
+        group.name = name
+        return group
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_GROUPS)
+
+    def __len__(self) -> int:
+        return len(_GROUPS)
+
+
+class _Tenantry(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = cast("dict[str, Any]", _Commands())
+
+
 app = typer.Typer(
+    cls=_Tenantry,
     name="tenantry",
     help="Isolated marketing automation stacks, one per tenant, on Kubernetes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(local_commands.app, name="local")
-app.add_typer(cell_commands.app, name="cell")
-app.add_typer(operator_commands.app, name="operator")
-app.add_typer(tenant_commands.app, name="tenant")
-app.add_typer(rollout_commands.app, name="rollout")
-app.add_typer(policy_commands.app, name="policy")
-app.add_typer(engine_commands.app, name="engine")
-app.add_typer(state_commands.app, name="state")
 
 
 def _print_version(wanted: bool) -> None:

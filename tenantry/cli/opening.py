@@ -8,15 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
-
-import typer
 
 from tenantry.cli.reporting import err, say
 from tenantry.engine import EmbeddedEngine
 from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.fleet import Fleet
-from tenantry.fleet.programs import PROGRAMS
 from tenantry.fleet.provisioner import ProvisionerToken
 from tenantry.local import LocalPlatform
 from tenantry.tenancy.catalogue import Catalogue
@@ -25,24 +21,10 @@ from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.manifest import load_cell
 
 __all__ = [
-    "CellOption",
-    "LocalOption",
-    "TimeoutOption",
-    "WaitOption",
     "checking",
     "find_cell",
     "open_fleet",
 ]
-
-CellOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--cell", envvar="TENANTRY_CELL", help="Cell file; default: the local platform's.", show_default=False
-    ),
-]
-LocalOption = Annotated[str, typer.Option("--local", help="Name of the local platform to use when no --cell is given.")]
-WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operator has done it.")]
-TimeoutOption = Annotated[int, typer.Option("--timeout", min=1, help="Seconds to wait at most.")]
 
 
 def find_cell(cell_file: Path | None, local: str) -> Cell:
@@ -79,13 +61,13 @@ def open_fleet(
     local: str,
     *,
     tenants: int = 1,
-    lasting: bool = False,
+    warm: EmbeddedEngine | None = None,
     administrator: bool = False,
     engine: EngineKind | None = None,
 ) -> Iterator[Fleet]:
     """A fleet on the chosen cell, its runs ended in order at the end. tenants: how many it will run side by side; one
-    runs in this process, more in a worker process for each processor. lasting: for a process that waits for work; its
-    first worker starts at once.
+    runs in this process, more in a worker process for each processor. warm: an engine that was started beforehand, for
+    a cell that is run by the embedded one.
 
     It works as the cell's provisioner, with the token that the cell's set-up left. administrator: with the
     environment's own token instead, as setting up the cell needs it. engine: None as the cell file says.
@@ -95,7 +77,10 @@ def open_fleet(
         os.environ.update(ProvisionerToken(cell).environment())
     workers = min(tenants, os.cpu_count() or 1) if tenants > 1 else 0
     kind = engine or EngineKind(cell.spec.engine)
-    with make_engine(kind, workers=workers, preload=PROGRAMS if lasting else ()) as running, _interruptible():
+    if warm is not None and kind is not EngineKind.EMBEDDED:
+        warm.close()
+        warm = None
+    with warm or make_engine(kind, workers=workers) as running, _interruptible():
         yield Fleet(cell=cell, engine=running, catalogue=Catalogue.load())
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tenantry.cli.opening import CellOption, LocalOption, find_cell, open_fleet
-from tenantry.local import LocalPlatform
+from stacks import PRELOAD
+from tenantry.cli.options import CellOption, LocalOption
+from tenantry.engine import EmbeddedEngine
 from tenantry.tenancy.errors import InvalidInput
 
 __all__ = ["app"]
@@ -63,17 +65,18 @@ def run(
     """
     if (webhook_port is None) is not (webhook_folder is None):
         raise InvalidInput("--webhook-port and --webhook-tls belong together", hint="give both, or none")
-    if login is not None:
-        from tenantry_operator.keeping import log_in
-
-        log_in(find_cell(cell, local), login)
-    more = LocalPlatform(local).validities if cell is None else tuple
-    with open_fleet(cell, local, tenants=slots, lasting=True) as fleet:
-        # Imported here: no other command needs Kopf and what it brings, and a worker starts meanwhile.
+    # A worker takes as long to start as the operator itself: it begins before everything else is imported.
+    with EmbeddedEngine(workers=min(slots, os.cpu_count() or 1), preload=PRELOAD) as engine:
+        from tenantry.cli.opening import find_cell, open_fleet
+        from tenantry.local import LocalPlatform
         from tenantry_operator.running import Settings, configure_logs
         from tenantry_operator.running import run as run_operator
 
         configure_logs()
+        if login is not None:
+            from tenantry_operator.keeping import log_in
+
+            log_in(find_cell(cell, local), login)
         settings = Settings(
             host=host,
             port=port,
@@ -84,5 +87,7 @@ def run(
             webhook_folder=webhook_folder,
             drift_s=drift_minutes * 60,
         )
-        code = run_operator(fleet, settings, more=more)
+        more = LocalPlatform(local).validities if cell is None else tuple
+        with open_fleet(cell, local, warm=engine) as fleet:
+            code = run_operator(fleet, settings, more=more)
     raise typer.Exit(code)

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 from tenantry.cli.loading import load_files
-from tenantry.cli.opening import CellOption, LocalOption, checking
+from tenantry.cli.opening import checking
+from tenantry.cli.options import CellOption, LocalOption
 from tenantry.cli.reporting import JsonOption, err, out, print_json
 from tenantry.engine import EmbeddedEngine
 from tenantry.fleet import Fleet

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption
 from tenantry.cli.reporting import JsonOption, error_document, print_json, report_error, say
 from tenantry.tenancy.conditions import ConditionType, Reason, Status, read
 from tenantry.tenancy.errors import Conflict, DependencyUnavailable, InvalidInput, RunFailed, TenantryError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption
 from tenantry.cli.reporting import JsonOption, out, print_json, say
 from tenantry.tenancy.document import Document, did_you_mean, validate
 from tenantry.tenancy.errors import Conflict, InvalidInput, Unsupported

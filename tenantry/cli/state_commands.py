@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tenantry.cli.engine_commands import EngineOption
-from tenantry.cli.opening import CellOption, LocalOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption
 from tenantry.cli.reporting import JsonOption, err, error_document, exit_code_of, out, print_json, report_error, say
 from tenantry.engine.choosing import EngineKind, make_engine
 from tenantry.engine.findings import Verification

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from tenantry.cli.declaring import follow, objects_of
 from tenantry.cli.live import LiveTenants
-from tenantry.cli.opening import CellOption, LocalOption, TimeoutOption, open_fleet
+from tenantry.cli.opening import open_fleet
+from tenantry.cli.options import CellOption, LocalOption, TimeoutOption
 from tenantry.cli.reporting import JsonOption, out, print_json
 from tenantry.fleet import Fleet
 from tenantry.tenancy.errors import RunFailed, Unsupported

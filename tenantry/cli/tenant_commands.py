@@ -24,14 +24,8 @@ from tenantry.cli.engine_commands import EngineOption
 from tenantry.cli.live import LiveRuns, LiveTenants
 from tenantry.cli.loading import load_files
 from tenantry.cli.object_deletion import ask_for_deletion, await_deletion
-from tenantry.cli.opening import (
-    CellOption,
-    LocalOption,
-    TimeoutOption,
-    WaitOption,
-    checking,
-    open_fleet,
-)
+from tenantry.cli.opening import checking, open_fleet
+from tenantry.cli.options import CellOption, LocalOption, TimeoutOption, WaitOption
 from tenantry.cli.origins import begin
 from tenantry.cli.reporting import (
     JsonOption,

@@ -15,13 +15,13 @@ class EngineKind(StrEnum):
     CLI = "cli"
 
 
-def make_engine(kind: EngineKind, *, workers: int = 0, preload: tuple[str, ...] = ()) -> Engine:
-    """An engine, to be closed. workers, preload: of the embedded engine; the CLI is a process a run.
+def make_engine(kind: EngineKind, *, workers: int = 0) -> Engine:
+    """An engine, to be closed. workers: of the embedded engine; the CLI is a process a run.
 
     Raises DependencyUnavailable where the CLI is wanted and absent, Unsupported for a version that we cannot drive.
     """
     if kind is EngineKind.EMBEDDED:
-        return EmbeddedEngine(workers=workers, preload=preload)
+        return EmbeddedEngine(workers=workers)
     from tenantry.engine.pulumi_cli import PulumiCli
 
     return PulumiCli()

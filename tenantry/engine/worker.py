@@ -30,18 +30,19 @@ _COLLECT_EVERY = 2
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """The parent's first message. path: its sys.path. preload: modules to import before the first run.
-    private: the variables of its environment that hold secrets."""
+    """The parent's first message. path: its sys.path. preload: modules to import before the first run."""
 
     path: list[str]
     preload: tuple[str, ...]
-    private: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
+    """environment: variables of the parent's that this process was not started with."""
+
     number: int
     request: Request
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class _Worker:
                 if (stop := self._running.get(message.number)) is not None:
                     stop.set()
                 continue
+            os.environ.update(message.environment)
             threads = [one for one in threads if one.is_alive()]
             stop = self._running[message.number] = threading.Event()
             threads.append(threading.Thread(target=self._run, args=(message, stop), name=f"run-{message.number}"))
@@ -154,7 +156,6 @@ def main(descriptor: int) -> None:
     except (EOFError, OSError):
         return
     sys.path[:] = greeting.path
-    os.environ.update(greeting.private)
     # Imports and runs make much and drop little: a collection now and then costs half of those that they would start.
     gc.disable()
     for name in greeting.preload:

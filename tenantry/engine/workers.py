@@ -47,8 +47,8 @@ class _Process:
 
     def __init__(self, preload: tuple[str, ...]) -> None:
         self._connection, theirs = multiprocessing.Pipe()
-        # What a process was started with can be read for as long as it lives; this is handed over instead.
-        private = {key: value for key, value in os.environ.items() if key.endswith(_PRIVATE)}
+        # What a process was started with can be read for as long as it lives; secrets are handed over with a run.
+        self._given = {key: value for key, value in os.environ.items() if not key.endswith(_PRIVATE)}
         start = f"from tenantry.engine.worker import main; main({theirs.fileno()})"
         # Not multiprocessing's own start: that would import the parent's main module, a command line, in each worker.
         self._process = subprocess.Popen(
@@ -56,7 +56,7 @@ class _Process:
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             # Each thread of a run would get a heap of its own from glibc, and keep it.
-            env={key: value for key, value in os.environ.items() if key not in private} | {"MALLOC_ARENA_MAX": "2"},
+            env=self._given | {"MALLOC_ARENA_MAX": "2"},
         )
         theirs.close()
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class _Process:
         self._pending: dict[int, _Pending] = {}
         self.alive = True
         self.ready = False
-        self._send(Greeting([path for path in sys.path if path], preload, private))
+        self._send(Greeting([path for path in sys.path if path], preload))
         self._reader = threading.Thread(target=self._read, name="engine-events", daemon=True)
         self._reader.start()
 
@@ -75,8 +75,9 @@ class _Process:
     def begin(self, number: int, request: Request, pending: _Pending) -> None:
         with self._lock:
             self._pending[number] = pending
+        environment = {key: value for key, value in os.environ.items() if self._given.get(key) != value}
         try:
-            self._send(Begin(number, request))
+            self._send(Begin(number, request, environment))
         except BaseException:  # arguments that cannot be pickled
             with self._lock:
                 self._pending.pop(number, None)
@@ -188,7 +189,7 @@ class Workers:
         """End all runs in order, then the processes."""
         with self._lock:
             self._closed = True
-            processes = tuple(self._processes)
+            processes, self._processes = self._processes, []
         for process in processes:
             process.leave()
         deadline = time.monotonic() + _STOP_S
@@ -196,12 +197,12 @@ class Workers:
             process.wait(max(1.0, deadline - time.monotonic()))
 
     def _chosen(self, request: Request) -> _Process:
-        """The worker with the fewest runs, of those that are ready. Another is started while there may be more and none
-        is idle."""
+        """The worker with the fewest runs, of those that are ready. Another is started while there may be more and each
+        has company for this run already: two share one well, and a start costs as much as a run."""
         if self._closed:
             raise RunFailed("the engine is closed", where=request.stack.name, hint="run the same command again")
         self._processes = [one for one in self._processes if one.alive]
-        if len(self._processes) < self._count and all(one.load for one in self._processes):
+        if len(self._processes) < self._count and all(one.load > 1 for one in self._processes):
             self._processes.append(_Process(self._preload))
         ready = [one for one in self._processes if one.ready]
         return min(ready or self._processes, key=lambda one: one.load)

@@ -15,14 +15,12 @@ from tenantry.tenancy.naming import names
 from tenantry.tenancy.resolving import fingerprint
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["POLICIES", "PROGRAMS", "PROJECT", "build", "cell_program", "cell_stack", "tenant_program", "tenant_stack"]
+__all__ = ["POLICIES", "PROJECT", "build", "cell_program", "cell_stack", "tenant_program", "tenant_stack"]
 
 PROJECT = "tenantry"
 _CODE = ("stacks", "tenantry_components", "tenantry_policies")
 POLICIES = "tenantry_policies.embedded:judge_desired"
 """What judges every run, by reference: a worker imports it."""
-PROGRAMS = ("stacks.tenant_stack", POLICIES.partition(":")[0])
-"""Modules that the run of a tenant's stack needs."""
 
 
 def tenant_stack(name: str, incarnation: str, backend: Path) -> Stack:

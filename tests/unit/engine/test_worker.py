@@ -25,7 +25,7 @@ def test_an_idle_worker_ends_in_order_so_that_libraries_clean_up_after_themselve
     start = f"from tenantry.engine.worker import main; main({theirs.fileno()})"
     with subprocess.Popen([sys.executable, "-c", start], pass_fds=(theirs.fileno(),)) as process:
         theirs.close()
-        ours.send(Greeting([str(tmp_path), *filter(None, sys.path)], ("marks_its_exit",), {}))
+        ours.send(Greeting([str(tmp_path), *filter(None, sys.path)], ("marks_its_exit",)))
         deadline = time.monotonic() + 60
         while not (tmp_path / "begun").exists():
             assert time.monotonic() < deadline
