@@ -78,10 +78,10 @@ def backup_job(spec: TenantSpec, name: str) -> Manifest:
     return _job(spec, name, _template(spec))
 
 
-def media_job(spec: TenantSpec, name: str, identifier: str) -> Manifest:
+def media_job(spec: TenantSpec, name: str, identifier: str, *, folder: str = "") -> Manifest:
     """What brings the media of a backup back: the same with another command, and volumes that it may fill. Nobody waits
-    for its next time, so that it is tried again at once."""
-    job = _job(spec, name, _template(spec, command=("media", identifier), fills=True))
+    for its next time, so that it is tried again at once. folder: below the tenant's prefix, where the backup is."""
+    job = _job(spec, name, _template(spec, command=("media", identifier), fills=True, folder=folder))
     job["spec"]["backoffLimit"] = 2
     return job
 
@@ -107,8 +107,9 @@ def _job(spec: TenantSpec, name: str, template: Manifest) -> Manifest:
     }
 
 
-def backup_environment(spec: TenantSpec) -> dict[str, str]:
-    """The backup's settings, as `tenantry-backup run` reads them: names and addresses, nothing secret."""
+def backup_environment(spec: TenantSpec, *, folder: str = "") -> dict[str, str]:
+    """The backup's settings, as `tenantry-backup run` reads them: names and addresses, nothing secret. folder: below
+    the tenant's prefix in the store."""
     cell, names = spec.cell.spec, spec.names
     folders = [f"{volume.name}=/backup/{volume.name}" for volume in spec.workload.storage if volume.backup]
     settings = {
@@ -129,7 +130,7 @@ def backup_environment(spec: TenantSpec) -> dict[str, str]:
         "media": ",".join(folders),
         "store_kind": cell.backups.kind,
         "store_url": cell.backups.url,
-        "store_prefix": names.backup_prefix,
+        "store_prefix": names.backup_prefix + folder,
         "keep_daily": str(spec.backup.keep_daily),
         "keep_weekly": str(spec.backup.keep_weekly),
         "keep_monthly": str(spec.backup.keep_monthly),
@@ -155,7 +156,9 @@ def _leaves(spec: TenantSpec) -> bool:
     return spec.cell.spec.backups.peer is None
 
 
-def _template(spec: TenantSpec, *, command: tuple[str, ...] = ("run",), fills: bool = False) -> Manifest:
+def _template(
+    spec: TenantSpec, *, command: tuple[str, ...] = ("run",), fills: bool = False, folder: str = ""
+) -> Manifest:
     """fills: whether it writes to the tenant's volumes."""
     volumes = [volume for volume in spec.workload.storage if volume.backup]
     pod: Manifest = {
@@ -173,7 +176,10 @@ def _template(spec: TenantSpec, *, command: tuple[str, ...] = ("run",), fills: b
                 "image": spec.cell.spec.images.located(spec.cell.spec.images.backup),
                 "command": ["/bin/sh", RUN_SCRIPT, "tenantry-backup", *command],
                 "env": [
-                    *({"name": name, "value": value} for name, value in backup_environment(spec).items()),
+                    *(
+                        {"name": name, "value": value}
+                        for name, value in backup_environment(spec, folder=folder).items()
+                    ),
                     *(egress_environment() if _leaves(spec) else ()),
                 ],
                 "resources": resources(FOOTPRINT),

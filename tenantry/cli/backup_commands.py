@@ -171,6 +171,7 @@ def restore(
         if as_new is not None:
             file = new_from(fleet, body or name, as_new, wanted)
             fleet.specs.resolve_all([file])
+            document: dict[str, Any] = {"origin": name, "restored": wanted}
             if objects is not None:
                 with LiveTenants(quiet=as_json) as live:
                     (declared,) = declare(
@@ -180,9 +181,10 @@ def restore(
                     raise declared.error
                 told = f"{as_new}: begun from {goal} of {name}" if wait else f"{as_new}: {_ASKED}"
             else:
-                begin(fleet, [file], progress=_silent if as_json else lambda line: say(f"{as_new}: {line}"))
+                begun = begin(fleet, [file], progress=_silent if as_json else lambda line: say(f"{as_new}: {line}"))
+                document["leftOut"] = "".join(one.left_out for one in begun)
                 told = f"{as_new}: begun from {goal} of {name}"
-            _show(as_new, {"origin": name, "restored": wanted}, told, as_json=as_json)
+            _show(as_new, document, told, as_json=as_json)
             return
         confirm(
             f"replace all data of tenant {name} by {goal}, and keep what is there for a week",

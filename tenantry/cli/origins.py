@@ -14,7 +14,7 @@ from tenantry.tenancy.document import Document, validate
 from tenantry.tenancy.errors import RunFailed
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.model import Tenant
-from tenantry.tenancy.recovery import parse_goal
+from tenantry.tenancy.recovery import Restoration, parse_goal
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import Activity, TenantSpec
 
@@ -62,9 +62,10 @@ def new_from(fleet: Fleet, tenant: Body | str, name: str, goal: str) -> TenantFi
     return TenantFile(tenant=validate(document, Tenant, noun="the new tenant"), document=document)
 
 
-def begin(fleet: Fleet, files: Sequence[TenantFile], *, progress: Callable[[str], None]) -> tuple[TenantSpec, ...]:
+def begin(fleet: Fleet, files: Sequence[TenantFile], *, progress: Callable[[str], None]) -> tuple[Restoration, ...]:
     """Make tenants that begin from a backup: their names and keys first, then the data, then the workload. Those whose
-    data is there already, and those without an origin, are left alone. Raises RunFailed, and what stops a run."""
+    data is there already, and those without an origin, are left alone. Gives the journals of what came. Raises
+    RunFailed, and what stops a run."""
     from tenantry.recovery.restoring import Restoring
 
     begun = []
@@ -88,9 +89,11 @@ def begin(fleet: Fleet, files: Sequence[TenantFile], *, progress: Callable[[str]
                 where=spec.name,
                 hint="nothing of its workload was started; change its origin and apply it again",
             )
+        if ended.left_out:
+            progress(f"{ended.left_out} did not come with it: docs/backups.md tells why")
         (spec,) = fleet.specs.resolve_all([file])
         _run(fleet, file, spec)
-        begun.append(spec)
+        begun.append(ended)
     return tuple(begun)
 
 

@@ -39,13 +39,14 @@ def as_tenant(spec: TenantSpec, *, folder: str = "") -> Iterator[Surroundings]:
     """
     openbao = spec.cell.spec.openbao
     with _in_memory(spec.cell.spec.ca_bundle) as authority, _in_memory(_service_account_token(spec)) as token:
-        environment = {name: text for name, text in backup_environment(spec).items() if name.startswith(PREFIX)}
+        environment = {
+            name: text for name, text in backup_environment(spec, folder=folder).items() if name.startswith(PREFIX)
+        }
         environment |= {
             f"{PREFIX}AUTH": "kubernetes",
             f"{PREFIX}AUTH_MOUNT": openbao.kubernetes_mount,
             f"{PREFIX}AUTH_TOKEN_FILE": token,
             f"{PREFIX}MEDIA": "",
-            f"{PREFIX}STORE_PREFIX": spec.names.backup_prefix + folder,
             "VAULT_ADDR": openbao.address,
         }
         environment |= {

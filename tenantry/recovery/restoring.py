@@ -304,14 +304,16 @@ class Restoring:
             return restoration
         with self._place(restoration) as place:
             manifest = self._manifest(place.source, restoration)
-        saved = {part.volume for part in manifest.parts if part.kind == "media"}
-        volumes = [name for name in kept if name in saved]
-        if not volumes:
-            return restoration
-        # Another tenant's are sealed by its own key; and without backups there is nothing that a Job could log in with.
-        possible = self._origin is None and self._spec.backup.enabled
-        if possible and bring_media(self._spec, manifest, stopping=self._stopping):
-            return restoration
+            saved = {part.volume for part in manifest.parts if part.kind == "media"}
+            volumes = [name for name in kept if name in saved]
+            if not volumes:
+                return restoration
+            origin = place.source if self._origin else None
+            # Without backups there is nothing that a Job could log in with.
+            if self._spec.backup.enabled and bring_media(
+                self._spec, manifest, volumes, origin=origin, stopping=self._stopping
+            ):
+                return restoration
         # Not a reason to stay away: what is there is older or newer, and another restore can bring them.
         return restoration.model_copy(update={"left_out": f"files of {', '.join(volumes)}"})
 

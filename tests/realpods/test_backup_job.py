@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,10 +81,15 @@ def namespace(alone: User, keys: dict[str, str], tmp_path_factory: pytest.TempPa
     file.write_text(TENANT)
     (one,) = alone.json("tenant", "up", str(file))["tenants"]
     assert "error" not in one
-    fields = f"access_key_id={_ACCESS} secret_access_key={keys['AWS_SECRET_ACCESS_KEY']}"
-    alone.shell(f"bao kv put -mount=kv tenants/{one['namespace']}/backup-store {fields}")
+    _let_in(alone, one["namespace"], keys)
     yield str(one["namespace"])
     alone.types("tenantry", "tenant", "destroy", "kept", "--yes")
+
+
+def _let_in(alone: User, namespace: str, keys: dict[str, str]) -> None:
+    """Give a tenant its login to the store."""
+    fields = f"access_key_id={_ACCESS} secret_access_key={keys['AWS_SECRET_ACCESS_KEY']}"
+    alone.shell(f"bao kv put -mount=kv tenants/{namespace}/backup-store {fields}")
 
 
 def test_the_scheduled_job_runs_in_its_pod(
@@ -111,8 +118,7 @@ def test_one_that_is_asked_for_is_taken_by_a_job_too(alone: User, namespace: str
 
 def test_files_come_back_and_later_ones_stay(alone: User, kubectl: Kubectl, namespace: str, layout: Layout) -> None:
     def in_pod(script: str) -> str:
-        (pod,) = pods(kubectl, namespace, "files")
-        return kubectl("exec", f"-n={namespace}", pod["metadata"]["name"], "-c=files", "--", "sh", "-c", script)
+        return _in_pod(kubectl, namespace, script)
 
     in_pod("mkdir /files/year && echo old > /files/year/letter && echo old > /files/sign")
     alone.types("tenantry", "tenant", "backup", "kept")
@@ -123,3 +129,31 @@ def test_files_come_back_and_later_ones_stay(alone: User, kubectl: Kubectl, name
     assert in_pod("cat /files/year/letter /files/sign /files/later") == "old\nold\nnew\n"
     (folder,) = (layout.part(LocalPath.name) / "data").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["later", "sign", "year"]
+
+
+def test_a_new_tenant_begins_with_the_files_of_another(
+    alone: User, kubectl: Kubectl, namespace: str, store: tuple[str, Path], keys: dict[str, str]
+) -> None:
+    _in_pod(kubectl, namespace, "mkdir /files/kept && head -c 3000000 /dev/urandom > /files/kept/picture")
+    digest = _in_pod(kubectl, namespace, "sha256sum < /files/kept/picture")
+    alone.types("tenantry", "tenant", "backup", "kept")
+    with ThreadPoolExecutor(1) as beside:
+        begun = beside.submit(alone.json, "tenant", "restore", "kept", "--as", "begun")
+        made = "namespace", "-l", "tenantry.dev/tenant=begun", "-o", "name"
+        while not (found := kubectl("get", *made)) and not begun.done():
+            time.sleep(0.2)
+        other = found.strip().removeprefix("namespace/")
+        _let_in(alone, other, keys)
+        assert begun.result()["leftOut"] == ""
+    try:
+        kubectl("wait", f"-n={other}", "--for=condition=available", "deployment/files", "--timeout=120s")
+        assert _in_pod(kubectl, other, "sha256sum < /files/kept/picture") == digest
+        _, bucket = store
+        assert not [path for path in (bucket / "tenants" / other).rglob("*") if path.is_file()]
+    finally:
+        alone.types("tenantry", "tenant", "destroy", "begun", "--yes")
+
+
+def _in_pod(kubectl: Kubectl, namespace: str, script: str) -> str:
+    (pod,) = pods(kubectl, namespace, "files")
+    return kubectl("exec", f"-n={namespace}", pod["metadata"]["name"], "-c=files", "--", "sh", "-c", script)
