@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -157,6 +158,21 @@ def test_workers_run_stacks_and_hand_errors_and_events_back(stack: Stack) -> Non
         engine.destroy(stack)
 
 
+def test_a_worker_started_beforehand_works_with_what_was_set_since_and_does_not_show_it(
+    stack: Stack, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in environment:
+        monkeypatch.delenv(name)
+    with EmbeddedEngine(workers=1, preload=("tests.integration.engine.shop",)) as engine:
+        (worker,) = _workers()
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        engine.up(stack, program(stack))
+        engine.destroy(stack)
+        assert "VAULT_TOKEN" in environment
+        assert "VAULT_TOKEN" not in worker.environ()
+
+
 def test_what_is_protected_goes_only_when_protection_is_lifted(engine: EmbeddedEngine, stack: Stack) -> None:
     kept = stack.backend / "kept.txt"
     safe = Program(entry="tests.integration.engine.shop:safe", arguments={"file": str(kept)})
@@ -200,6 +216,8 @@ def test_several_stacks_run_at_once(stack: Stack) -> None:
         return Program(entry="tests.integration.engine.shop:main", arguments={"namespace": one.name, "file": file})
 
     with EmbeddedEngine(workers=2) as engine, ThreadPoolExecutor(4) as callers:
+        list(callers.map(lambda one: engine.preview(one, program_of(one)), several[:2]))
+        assert len(_workers()) == 1
         made = list(callers.map(lambda one: engine.up(one, program_of(one)), several))
         assert [one.outputs["namespace"] for one in made] == [one.name for one in several]
         assert [one.changes for one in callers.map(lambda one: engine.up(one, program_of(one)), several)] == [()] * 4
@@ -211,12 +229,14 @@ def test_a_worker_that_dies_fails_only_its_runs_and_is_replaced(stack: Stack) ->
 
         def kill(event: object) -> None:
             if isinstance(event, RunStarted):
-                (worker,) = [
-                    one for one in psutil.Process().children() if "tenantry.engine.worker" in " ".join(one.cmdline())
-                ]
+                (worker,) = _workers()
                 worker.kill()
 
         with pytest.raises(RunFailed, match="died"):
             engine.up(stack, program(stack), on_event=kill)
         assert engine.up(stack, program(stack)).outputs["namespace"] == stack.name
         engine.destroy(stack)
+
+
+def _workers() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "tenantry.engine.worker" in " ".join(one.cmdline())]
