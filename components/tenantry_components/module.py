@@ -37,6 +37,8 @@ _JOB_DEADLINE_S = 1800
 _FINISHED_S = 86_400
 _LATE_S = 120
 _TRAFFIC = "tenantry.dev/traffic"
+_HELD = "tenantry.dev/held"
+"""On a schedule that a release under way has paused: at which step."""
 """A label that no pod has."""
 
 
@@ -190,7 +192,12 @@ def scheduled(
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": metadata(spec, _short(name, 52), component=component),
+        "metadata": metadata(
+            spec,
+            _short(name, 52),
+            component=component,
+            annotations=None if spec.hold is Hold.NONE else {_HELD: spec.hold.value},
+        ),
         "spec": {
             "schedule": own_schedule(spec, schedule),
             "timeZone": "Etc/UTC",

@@ -18,7 +18,7 @@ from tenantry.engine.cluster import ApiError, Cluster
 from tenantry.fleet import Fleet, Record
 from tenantry.releasing import Releasing
 from tenantry.tenancy.document import Document, validate
-from tenantry.tenancy.errors import Conflict, InvalidInput, Locked, TenantryError
+from tenantry.tenancy.errors import Conflict, InvalidInput, Locked, TenantryError, in_full
 from tenantry.tenancy.manifest import parse_tenant
 from tenantry.tenancy.release import Step
 from tenantry.tenancy.rollout import GROUP_PATH, Rollout, RolloutPhase, State, look
@@ -87,7 +87,7 @@ class Rollouts:
             rollout = _parsed(body)
             self._check(rollout)
         except InvalidInput as error:
-            self._tell(body, {"phase": RolloutPhase.HALTED.value, "message": _told(error)})
+            self._tell(body, {"phase": RolloutPhase.HALTED.value, "message": in_full(error)})
             return
         states, waiting, failures = self._states(rollout)
         found = look(rollout, states, frozenset(waiting))
@@ -225,8 +225,3 @@ def _parsed(body: Mapping[str, Any]) -> Rollout:
     content = {**{key: body.get(key) for key in ("apiVersion", "kind", "spec")}, "metadata": kept}
     document = Document(source=f"rollout/{kept['name']}", text="", content=content)
     return validate(document, Rollout, noun="the Rollout object")
-
-
-def _told(error: InvalidInput) -> str:
-    shown = [f"{one.path}: {one.message}" for one in error.problems[:5]]
-    return "; ".join((error.message, *shown))

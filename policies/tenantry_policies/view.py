@@ -15,6 +15,7 @@ from typing import Any
 __all__ = [
     "CELL",
     "ENVIRONMENT",
+    "HELD",
     "INCARNATION",
     "POD_OWNERS",
     "TENANT",
@@ -28,6 +29,8 @@ __all__ = [
 TENANT = "tenantry.dev/tenant"
 INCARNATION = "tenantry.dev/incarnation"
 ENVIRONMENT = "tenantry.dev/environment"
+HELD = "tenantry.dev/held"
+"""On a schedule that a release under way has paused."""
 CELL = "tenantry.dev/cell"
 
 POD_OWNERS = ("CronJob", "DaemonSet", "Deployment", "Job", "Pod", "ReplicaSet", "ReplicationController", "StatefulSet")

@@ -13,8 +13,10 @@ from typing import Any
 from tenantry.engine.interface import Effect, Op
 from tenantry.engine.properties import at, plain
 
-__all__ = ["kubernetes_effect", "moves", "replaces", "worst"]
+__all__ = ["WHOLE", "kubernetes_effect", "moves", "replaces", "worst"]
 
+WHOLE = frozenset({"NetworkPolicy", "Role", "RoleBinding"})
+"""Kinds of which every field counts: one that somebody adds opens or closes what the object guards."""
 _IMMUTABLE = {
     "ClusterRoleBinding": ("roleRef",),
     "DaemonSet": ("spec.selector",),

@@ -1,7 +1,8 @@
 """Judging: what is to be done about one resource. Pure.
 
 Invariants: the same inputs and the same live object give SAME; what was begun and may not exist is never SAME; only
-an object's own fields count, those that others write into it (status, defaults) do not.
+an object's own fields count, those that others write into it (status, defaults) do not, but where they open or close
+what the object guards.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.engine.effects import kubernetes_effect, moves, replaces
+from tenantry.engine.effects import WHOLE, kubernetes_effect, moves, replaces
 from tenantry.engine.interface import Effect, Op
 from tenantry.engine.properties import Secret, contains_secret, differing_paths, matches, plain, pruned
 from tenantry.engine.spelling import alike
@@ -21,6 +22,7 @@ _SPELLED = "it was recorded in another spelling"
 _OWNED_BY_OTHERS = {"HorizontalPodAutoscaler": ("minReplicas", "maxReplicas")}
 """Fields of `spec` that we send first and others write then, by kind: a campaign narrows what an autoscaler may choose.
 What we want of them counts against what we wanted before, never against what is there."""
+_COMMON = ("apiVersion", "kind", "metadata", "status")
 _VOLATILE = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
 
 
@@ -81,7 +83,11 @@ def judge_kubernetes(
     own = _own(wanted)
     before, after = pruned(outputs, own), pruned(live, own)
     if matches(before, after):
-        return Verdict(op=Op.SAME)
+        added = _added(outputs, live) if wanted.get("kind") in WHOLE else ()
+        if not added:
+            return Verdict(op=Op.SAME)
+        effect = kubernetes_effect(Op.UPDATE, wanted, added)
+        return Verdict(op=Op.UPDATE, effect=effect, paths=added, reason="others added to it in the cluster")
     drift = tuple(differing_paths(_veiled(before, wanted), _veiled(after, wanted)))
     effect = kubernetes_effect(Op.UPDATE, wanted, drift)
     return Verdict(op=Op.UPDATE, effect=effect, paths=drift, reason="it was changed in the cluster", ask=True)
@@ -94,6 +100,15 @@ def _own(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     if not others or not isinstance(spec, Mapping):
         return wanted
     return {**wanted, "spec": {key: value for key, value in spec.items() if key not in others}}
+
+
+def _added(outputs: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the object is no longer what its last run left, but for what others may write to any object."""
+    before, after = (
+        {key: value for key, value in one.items() if key not in _COMMON and not key.startswith("__")}
+        for one in (outputs, live)
+    )
+    return tuple(differing_paths(before, after))
 
 
 def _fixed(paths: tuple[str, ...]) -> str:

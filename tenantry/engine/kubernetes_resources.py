@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from tenantry.engine.cluster import ApiError, Cluster, Kind
+from tenantry.engine.effects import WHOLE
 from tenantry.engine.properties import plain
 from tenantry.tenancy.errors import Conflict, RunFailed, TenantryError
 
@@ -33,6 +34,7 @@ _CREATOR = "pulumi-kubernetes"
 """Manager under which the CLI creates; its fields are handed over before the first apply, or they could never be
 removed again."""
 _FOREGROUND = frozenset({"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
+_METADATA = "f:metadata"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _TENANT = "tenantry.dev/tenant"
 _INCARNATION = "tenantry.dev/incarnation"
@@ -206,7 +208,7 @@ class KubernetesResources:
             )
         path = kind.path(reference.namespace, reference.name)
         if live is not None and not dry_run:
-            self._hand_over(path, live, manager)
+            self._hand_over(path, live, manager, whole=reference.kind in WHOLE)
         return self._cluster.request(
             "PATCH",
             path,
@@ -271,14 +273,18 @@ class KubernetesResources:
                 raise RunFailed("stopped while waiting for a deletion", where=str(reference), hint="run again to go on")
             wait_s = min(wait_s * 2, 2.0)
 
-    def _hand_over(self, path: str, live: Mapping[str, Any], manager: str) -> None:
+    def _hand_over(self, path: str, live: Mapping[str, Any], manager: str, *, whole: bool) -> None:
+        """Fields of the creation by the CLI become ours; of what must be as we say as a whole, all that others wrote:
+        what we own and do not send goes with the next apply."""
         entries = live["metadata"].get("managedFields") or []
-        if not any(_is_creators(entry) for entry in entries):
-            return
         kept = [entry for entry in entries if not _is_creators(entry)]
-        if not any(entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in kept):
+        if len(kept) < len(entries) and not any(_is_own(entry, manager) for entry in kept):
             first = next(entry for entry in entries if _is_creators(entry))
             kept.append({**first, "manager": manager, "operation": "Apply"})
+        if whole:
+            kept = _taken_over(kept, manager)
+        if kept == entries:
+            return
         self._cluster.request(
             "PATCH",
             path,
@@ -304,6 +310,33 @@ class KubernetesResources:
                     found[reference_of(live)] = live
         except ApiError as error:
             raise RunFailed(f"the cluster could not be read: {error}", where=self._cluster.address) from error
+
+
+def _is_own(entry: Mapping[str, Any], manager: str) -> bool:
+    return entry.get("manager") == manager and entry.get("operation") == "Apply"
+
+
+def _taken_over(entries: list[dict[str, Any]], manager: str) -> list[dict[str, Any]]:
+    """managedFields in which our entry has what others have, but for their labels and annotations."""
+    kept: list[dict[str, Any]] = []
+    fields: dict[str, Any] = {}
+    for entry in entries:
+        theirs = entry.get("fieldsV1") or {}
+        if _is_own(entry, manager) or entry.get("subresource"):
+            kept.append(entry)
+            continue
+        fields = _union(fields, {key: value for key, value in theirs.items() if key != _METADATA})
+        if _METADATA in theirs:
+            kept.append({**entry, "fieldsV1": {_METADATA: theirs[_METADATA]}})
+    return [
+        {**entry, "fieldsV1": _union(entry.get("fieldsV1") or {}, fields)} if _is_own(entry, manager) else entry
+        for entry in kept
+    ]
+
+
+def _union(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Of two sets of fields as FieldsV1 writes them: nested by key."""
+    return {key: _union(one.get(key, {}), other.get(key, {})) for key in one | other}
 
 
 def _is_creators(entry: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from tenantry.tenancy.errors import (
     Locked,
     TenantryError,
     Unsupported,
+    in_full,
 )
 from tenantry.tenancy.manifest import parse_tenant
 from tenantry.tenancy.release import DOING, Release, Step, Version, decide, gives_up, told
@@ -154,14 +155,14 @@ class Releasing:
 
     def _after_failure(self, release: Release, error: TenantryError) -> Release | Advanced:
         assert release.step is not None
-        failing = self._required(release.name).with_failure(code=error.code, message=error.message, now=_now())
+        failing = self._required(release.name).with_failure(code=error.code, message=in_full(error), now=_now())
         missing = isinstance(error, DependencyUnavailable | Locked)
         may_turn = failing.going_back is None and not failing.forward_only
         hopeless = may_turn and isinstance(error, _HOPELESS)
         if hopeless or gives_up(failing, _now(), missing=missing):
-            return self._noted(failing.turned_back(f"step {release.step}: {error.message}"))
+            return self._noted(failing.turned_back(f"step {release.step}: {in_full(error)}"))
         self._noted(failing)
-        sentence = f"step {release.step} does not work yet: {error.message}"
+        sentence = f"step {release.step} does not work yet: {in_full(error)}"
         return Advanced(release=failing, sentence=sentence, again_after=_LOOK_AGAIN, error=error)
 
     def _required(self, name: str) -> Release:

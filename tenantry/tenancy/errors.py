@@ -22,8 +22,12 @@ __all__ = [
     "StateCorrupt",
     "TenantryError",
     "Unsupported",
+    "in_full",
     "raise_together",
 ]
+
+
+_PROBLEMS_SHOWN = 5
 
 
 class TenantryError(Exception):
@@ -85,6 +89,12 @@ class InvalidInput(TenantryError):
         super().__init__(message, where=source, hint=hint)
         self.source = source
         self.problems = problems
+
+
+def in_full(error: TenantryError) -> str:
+    """What was wrong, with each problem of an input, in one sentence."""
+    problems = error.problems[:_PROBLEMS_SHOWN] if isinstance(error, InvalidInput) else ()
+    return "; ".join((error.message, *(f"{one.path}: {one.message}" if one.path else one.message for one in problems)))
 
 
 class PolicyViolated(InvalidInput):

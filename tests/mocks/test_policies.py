@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.errors import PolicyViolated
 from tenantry.tenancy.manifest import load_cell, load_tenant
 from tenantry.tenancy.resolving import resolve
-from tenantry.tenancy.spec import TenantSpec
+from tenantry.tenancy.spec import Hold, TenantSpec
 from tenantry_policies.embedded import judge_desired
 from tenantry_policies.judging import judge
 from tests.mocks.broken import Registration
@@ -49,6 +50,13 @@ def test_every_example_tenant_passes(path: Path, cell: Cell, stack: Stack) -> No
     program = tenant_program(spec_of(path, cell, Catalogue.load()))
     judgement = judge_desired(evaluate(stack, program, known_ids={}, emit=print).resources)
     assert (judgement.refused, judgement.advised, judgement.remedied) == ((), (), ())
+
+
+@pytest.mark.parametrize("hold", list(Hold))
+def test_a_tenant_passes_at_every_step_of_a_release(hold: Hold, cell: Cell, stack: Stack) -> None:
+    (customer,) = (path for path in EXAMPLES if path.stem == "acme-coffee")
+    program = tenant_program(replace(spec_of(customer, cell, Catalogue.load()), hold=hold))
+    assert judge_desired(evaluate(stack, program, known_ids={}, emit=print).resources).refused == ()
 
 
 def test_the_component_tests_tenants_pass(spec: TenantSpec, registered: Callable[[TenantSpec], Desired]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tenantry_policies.rule import Findings, Rule, Sentences, resource_rule, stack_rule
-from tenantry_policies.view import Resource, Stack, items, mapping, named
+from tenantry_policies.view import HELD, Resource, Stack, items, mapping, named
 
 __all__ = ["RULES"]
 
@@ -18,7 +18,8 @@ _LEAST_DAYS = 7
 def data_without_backup(stack: Stack) -> Findings:
     """A tenant with data has a backup that runs by itself; only test environments may do without.
 
-    What nobody scheduled is missing on the day when it is needed.
+    What nobody scheduled is missing on the day when it is needed. A release pauses it together with all schedules, for
+    as long as it takes.
     """
     if stack.tenant is None or not stack.keeps_data:
         return
@@ -26,7 +27,7 @@ def data_without_backup(stack: Stack) -> Findings:
     if not jobs:
         yield stack.tenant, "the tenant has no backup; add the CronJob backup, or leave spec.backup of its file out"
     for job in jobs:
-        if job.spec.get("suspend"):
+        if job.spec.get("suspend") and HELD not in job.annotations:
             yield job, "the backup is suspended; take suspend away"
 
 

@@ -34,7 +34,7 @@ spec:
   displayName: Somebody
   owner: somebody@example.com
   plan: growth
-  environment: test
+  environment: staging
   deletionPolicy: delete
   workload: courier
 """

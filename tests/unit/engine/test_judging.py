@@ -177,3 +177,19 @@ def test_a_secret_matches_its_plain_value_and_is_never_shown(value: Any) -> None
     assert matches(Secret(value), value)
     assert plain(Secret(value)) == plain(value)
     assert repr(Secret(value)) == "[secret]"
+
+
+@pytest.mark.parametrize(("kind", "op"), [("NetworkPolicy", Op.UPDATE), ("Service", Op.SAME)])
+def test_a_field_that_others_added_counts_where_it_opens_or_closes_what_the_object_guards(kind: str, op: Op) -> None:
+    asked = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "n"}, "spec": {"podSelector": {}}}
+    left = {**asked, "metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"podSelector": {}, "types": ["a"]}}
+    live = {
+        **asked,
+        "metadata": {"name": "n", "resourceVersion": "2", "labels": {"theirs": "x"}},
+        "spec": {"podSelector": {"matchLabels": {"x": "y"}}, "types": ["a"]},
+    }
+    verdict = judge_kubernetes(asked, recorded=asked, outputs=left, live=live)
+    assert verdict.op is op
+    assert verdict.paths == (("spec.podSelector.matchLabels",) if op is Op.UPDATE else ())
+    labelled = {**left, "metadata": live["metadata"]}
+    assert judge_kubernetes(asked, recorded=asked, outputs=left, live=labelled).op is Op.SAME
