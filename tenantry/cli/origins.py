@@ -6,19 +6,22 @@ import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenantry.fleet import Fleet
 from tenantry.fleet.tenant_objects import file_of
 from tenantry.tenancy.document import Document, validate
-from tenantry.tenancy.errors import RunFailed
+from tenantry.tenancy.errors import InvalidInput, RunFailed, raise_together
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.recovery import Restoration, parse_goal
 from tenantry.tenancy.resolving import resolve
 from tenantry.tenancy.spec import Activity, TenantSpec
 
-__all__ = ["begin", "living", "new_from"]
+if TYPE_CHECKING:
+    from tenantry.fleet.tenant_objects import TenantObjects
+
+__all__ = ["begin", "check_origins", "living", "new_from"]
 
 Body = Mapping[str, Any]
 
@@ -60,6 +63,26 @@ def new_from(fleet: Fleet, tenant: Body | str, name: str, goal: str) -> TenantFi
     content = {"apiVersion": content["apiVersion"], "kind": "Tenant", "metadata": {"name": name}, "spec": spec}
     document = Document(source=f"--as {name}", text=json.dumps(content, indent=1), content=content)
     return TenantFile(tenant=validate(document, Tenant, noun="the new tenant"), document=document)
+
+
+def check_origins(fleet: Fleet, objects: TenantObjects | None, files: Sequence[TenantFile]) -> None:
+    """Raises InvalidInput for new tenants that are to begin from one that the cell does not have."""
+
+    def has(name: str) -> bool:
+        return fleet.registry.get(name) is not None or (objects is not None and objects.get(name) is not None)
+
+    refused = []
+    for file in files:
+        origin = file.tenant.spec.origin
+        if origin is None or has(file.tenant.metadata.name) or has(origin.tenant):
+            continue
+        problem = file.document.problem(
+            ("spec", "origin", "tenant"),
+            f"this cell has no tenant {origin.tenant}",
+            hint="name one that is there (`tenantry tenant list`): its key opens the backup",
+        )
+        refused.append(InvalidInput("the tenant cannot begin", source=file.source, problems=(problem,)))
+    raise_together(refused, "tenants cannot begin")
 
 
 def begin(fleet: Fleet, files: Sequence[TenantFile], *, progress: Callable[[str], None]) -> tuple[Restoration, ...]:

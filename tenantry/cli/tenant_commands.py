@@ -26,7 +26,7 @@ from tenantry.cli.loading import load_files
 from tenantry.cli.object_deletion import ask_for_deletion, await_deletion
 from tenantry.cli.opening import checking, open_fleet
 from tenantry.cli.options import CellOption, LocalOption, TimeoutOption, WaitOption
-from tenantry.cli.origins import begin
+from tenantry.cli.origins import begin, check_origins
 from tenantry.cli.reporting import (
     JsonOption,
     exit_code_of,
@@ -119,6 +119,7 @@ def up(
     with open_fleet(cell, local, tenants=min(parallel, len(found)), engine=engine) as fleet:
         specs = fleet.specs.resolve_all(found)
         objects = objects_of(fleet)
+        check_origins(fleet, objects, found)
         if objects is not None:
             _declare(fleet, objects, found, take_over=take_over, wait=wait, timeout_s=timeout_s, as_json=as_json)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from tests.e2e.user import User
 
@@ -52,6 +53,16 @@ def test_a_new_tenant_begins_from_a_backup(user: User) -> None:
     shown = user.json("tenant", "status", "acme-then")["status"]
     conditions = {one["type"]: one["status"] for one in shown["conditions"]}
     assert (conditions["Ready"], conditions["Restored"]) == ("True", "True")
+
+
+def test_a_tenant_cannot_begin_from_one_that_is_not_there(user: User, tmp_path: Path) -> None:
+    file = tmp_path / "then.yaml"
+    spec = "displayName: Then, owner: a@example.com, plan: starter, origin: {tenant: nobody, backup: latest}"
+    file.write_text(f"apiVersion: tenantry.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: then}}\nspec: {{{spec}}}\n")
+    done = user.types("tenantry", "tenant", "up", str(file), code=2)
+    for said in ("then.yaml:4", "spec.origin.tenant", "no tenant nobody"):
+        assert said in done.stderr
+    assert "then" not in {one["name"] for one in user.json("tenant", "list")["tenants"]}
 
 
 def test_bad_wishes_are_refused_with_what_to_write(user: User) -> None:
