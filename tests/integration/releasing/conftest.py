@@ -35,7 +35,6 @@ spec:
   owner: somebody@example.com
   plan: growth
   environment: staging
-  deletionPolicy: delete
   workload: courier
 """
 FIRST, SECOND, THIRD = (Version(release=name, template_version=1) for name in ("1.0", "2.0", "3.0"))

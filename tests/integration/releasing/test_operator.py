@@ -105,7 +105,8 @@ def applied(*names: str) -> Iterator[None]:
     cluster = connect({})
     for name in names:
         document = yaml.safe_load(TENANT.format(name=name))
-        document["spec"] |= {"environment": "test", "release": "1.0", "graceDays": 0, "backup": {"enabled": False}}
+        document["spec"] |= {"environment": "test", "deletionPolicy": "delete", "graceDays": 0}
+        document["spec"] |= {"release": "1.0", "backup": {"enabled": False}}
         cluster.request("POST", TENANTS, body=document)
     try:
         for name in names:
