@@ -318,20 +318,18 @@ def _is_own(entry: Mapping[str, Any], manager: str) -> bool:
 
 def _taken_over(entries: list[dict[str, Any]], manager: str) -> list[dict[str, Any]]:
     """managedFields in which our entry has what others have, but for their labels and annotations."""
-    kept: list[dict[str, Any]] = []
-    fields: dict[str, Any] = {}
-    for entry in entries:
-        theirs = entry.get("fieldsV1") or {}
-        if _is_own(entry, manager) or entry.get("subresource"):
-            kept.append(entry)
-            continue
-        fields = _union(fields, {key: value for key, value in theirs.items() if key != _METADATA})
-        if _METADATA in theirs:
-            kept.append({**entry, "fieldsV1": {_METADATA: theirs[_METADATA]}})
-    return [
-        {**entry, "fieldsV1": _union(entry.get("fieldsV1") or {}, fields)} if _is_own(entry, manager) else entry
-        for entry in kept
-    ]
+    theirs = [one for one in entries if not _is_own(one, manager) and not one.get("subresource")]
+    if not theirs:
+        return entries
+    none = {**theirs[0], "manager": manager, "operation": "Apply", "fieldsV1": {}}
+    own = next((one for one in entries if _is_own(one, manager)), none)
+    fields = own["fieldsV1"]
+    kept = [one for one in entries if one.get("subresource")]
+    for one in theirs:
+        fields = _union(fields, {key: value for key, value in one["fieldsV1"].items() if key != _METADATA})
+        if _METADATA in one["fieldsV1"]:
+            kept.append({**one, "fieldsV1": {_METADATA: one["fieldsV1"][_METADATA]}})
+    return [{**own, "fieldsV1": fields}, *kept]
 
 
 def _union(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
