@@ -104,6 +104,14 @@ def test_a_stack_is_held_once(files: StackFiles) -> None:
     assert list(files.locks.iterdir()) == []
 
 
+def test_a_lock_that_a_killed_run_left_half_written_keeps_no_folder(files: StackFiles) -> None:
+    files.locks.mkdir(parents=True)
+    (files.locks / ".981c0962-b5e3-4e18-8f25-ff002fda70d8.json.0baeb6f2").write_bytes(b"{")
+    with hold(files):
+        assert len(list(files.locks.iterdir())) == 1
+    assert not files.locks.exists()
+
+
 def test_a_stack_that_is_no_more_leaves_no_folder_of_locks(files: StackFiles) -> None:
     with hold(files):
         assert files.locks.exists()
