@@ -37,9 +37,9 @@ _JOB_DEADLINE_S = 1800
 _FINISHED_S = 86_400
 _LATE_S = 120
 _TRAFFIC = "tenantry.dev/traffic"
+"""A label that no pod has."""
 _HELD = "tenantry.dev/held"
 """On a schedule that a release under way has paused: at which step."""
-"""A label that no pod has."""
 
 
 def module_manifests(spec: TenantSpec, module: ModuleSpec, annotations: Mapping[str, str]) -> tuple[Manifest, ...]:

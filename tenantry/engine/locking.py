@@ -148,9 +148,6 @@ def _clear(files: StackFiles, descriptor: int) -> tuple[Path, ...]:
     stale = [path for path in sorted(files.locks.glob("*.json")) if path == own or marker.wrote(path)]
     for path in stale:
         _remove(path)
-    # A run that was killed while it wrote its lock. It would keep the folder of a stack that is gone.
-    for path in files.locks.glob(".*.json.*"):
-        _remove(path)
     return tuple(stale)
 
 

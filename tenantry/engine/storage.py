@@ -44,6 +44,8 @@ class StackFiles:
         """Remove what killed runs left half written. Only for who holds the stack."""
         for file in (self.checkpoint, self.settings, self.finished, self.marker):
             clear_leftovers(file)
+        # Of locks, too: they would keep the folder of a stack that is gone.
+        _remove_all(self.locks, ".*.json.*")
 
     def remove(self) -> None:
         """Delete every file of the stack but its locks, which their holder takes away. May be repeated."""
@@ -99,11 +101,15 @@ def write_atomically(path: Path, text: bytes) -> None:
 def clear_leftovers(path: Path) -> None:
     """Remove what writers of this file that were killed left beside it: whole texts that nobody reads, and that carry
     what a search for traces finds. Only for who alone may write the file now. Raises DependencyUnavailable."""
+    _remove_all(path.parent, f".{glob.escape(path.name)}.*")
+
+
+def _remove_all(folder: Path, pattern: str) -> None:
     try:
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-            left.unlink(missing_ok=True)
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
     except OSError as error:
-        raise storage_error(error, path) from error
+        raise storage_error(error, folder) from error
 
 
 def sync_folder(path: Path) -> None:
