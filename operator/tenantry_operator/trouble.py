@@ -17,6 +17,7 @@ from tenantry.tenancy.errors import (
     StateCorrupt,
     TenantryError,
     Unsupported,
+    in_full,
 )
 from tenantry.tenancy.lifecycle import Verb
 
@@ -29,7 +30,6 @@ _LONGEST = {True: timedelta(minutes=1), False: timedelta(minutes=10)}
 """By whether only a dependency is missing: that costs nobody anything to ask for again."""
 _NEEDS_A_HAND = (InvalidInput, Conflict, Unsupported, StateCorrupt)
 _LOOK_AGAIN = timedelta(minutes=5)
-_PROBLEMS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +150,6 @@ def _reason(error: TenantryError) -> Reason:
 def _told(error: TenantryError) -> str:
     """What was wrong, where, and what to do, in one paragraph."""
     if isinstance(error, InvalidInput) and error.problems:
-        shown = [
-            f"{one.path}: {one.message}" + (f" ({one.hint})" if one.hint else "")
-            for one in error.problems[:_PROBLEMS_SHOWN]
-        ]
-        more = len(error.problems) - len(shown)
-        parts = [error.message, *shown, *([f"and {more} more"] if more else [])]
-        return "; ".join(parts)
+        return in_full(error, advice=True)
     where = f" ({error.where})" if error.where else ""
     return f"{error.message}{where}" + (f"; {error.hint}" if error.hint else "")

@@ -41,7 +41,12 @@ class Catalogue:
             return found[-1]
         if identifier is None:
             raise Conflict("there is no whole backup", hint="make one: `tenantry-backup run`")
-        raise InvalidInput(f"there is no backup {identifier}", hint="`tenantry-backup list` shows what there is")
+        raise InvalidInput(
+            f"there is no backup {identifier}",
+            hint=f"the newest is {self.whole[-1].id}; all: `tenantry tenant backups`, or `tenantry-backup list`"
+            if self.whole
+            else "there is none at all yet",
+        )
 
 
 def catalogue(store: Store) -> Catalogue:

@@ -168,6 +168,7 @@ def restore(
     with open_fleet(cell, local) as fleet:
         objects, body = _object(fleet, name)
         source = living(fleet, body or name)
+        _refuse_unknown(fleet, source, goal)
         if as_new is not None:
             file = new_from(fleet, body or name, as_new, wanted)
             fleet.specs.resolve_all([file])
@@ -221,6 +222,27 @@ def _wanted(backup: str | None, at: str | None) -> tuple[str, Goal]:
     if (at is None) is not (goal.at is None):
         raise InvalidInput(f"{wanted} is {'no moment' if at else 'a moment'}", source="--at" if at else "--backup")
     return wanted, goal
+
+
+def _refuse_unknown(fleet: Fleet, spec: TenantSpec, goal: Goal) -> None:
+    """Raises InvalidInput for a backup that is not in the store, where this machine sees into it. The one who restores
+    looks in any case."""
+    from tenantry.recovery.backing_up import BackingUp
+
+    if goal.backup is None:
+        return
+    try:
+        listed = BackingUp(spec, fleet.operations(spec.names.namespace)).listed()
+    except (DependencyUnavailable, RunFailed):
+        return
+    found = (listed.backups, listed.before_restore)
+    known = {one.id for held in found for one in held.whole} | {one.id for held in found for one in held.damaged}
+    if known and goal.backup not in known:
+        raise InvalidInput(
+            f"there is no backup {goal.backup}",
+            source="--backup",
+            hint=f"`tenantry tenant backups {spec.name}` shows what there is",
+        )
 
 
 def _here(fleet: Fleet, spec: TenantSpec, asked: str, *, wait: bool, timeout_s: float, quiet: bool) -> Restoration:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tenantry.fleet import Fleet
+from tenantry.fleet.origin import check_origin
 from tenantry.fleet.tenant_objects import file_of
 from tenantry.tenancy.document import Document, validate
 from tenantry.tenancy.errors import InvalidInput, RunFailed, raise_together
@@ -73,15 +74,11 @@ def check_origins(fleet: Fleet, objects: TenantObjects | None, files: Sequence[T
 
     refused = []
     for file in files:
-        origin = file.tenant.spec.origin
-        if origin is None or has(file.tenant.metadata.name) or has(origin.tenant):
-            continue
-        problem = file.document.problem(
-            ("spec", "origin", "tenant"),
-            f"this cell has no tenant {origin.tenant}",
-            hint="name one that is there (`tenantry tenant list`): its key opens the backup",
-        )
-        refused.append(InvalidInput("the tenant cannot begin", source=file.source, problems=(problem,)))
+        if not has(file.tenant.metadata.name):
+            try:
+                check_origin(file, has)
+            except InvalidInput as error:
+                refused.append(error)
     raise_together(refused, "tenants cannot begin")
 
 

@@ -21,6 +21,7 @@ from tenantry.fleet.drifted import findings_of
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
 from tenantry.fleet.operations import Operations
+from tenantry.fleet.origin import check_origin
 from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
 from tenantry.fleet.provisioner import DEPROVISIONER, ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
@@ -115,10 +116,13 @@ class Fleet:
         return result
 
     def check_fits(self, file: TenantFile, spec: TenantSpec) -> None:
-        """Refuse a change that takes away what the tenant uses, as measured now. Raises InvalidInput with what is over,
-        DependencyUnavailable where it should be measured and cannot."""
+        """Refuse a change that takes away what the tenant uses, as measured now, and a new tenant whose origin is not
+        there. Raises InvalidInput with what is wrong, DependencyUnavailable where it should be measured and cannot."""
         record = self.registry.get(spec.name)
-        if record is None or record.finished_at is None or not asks_for_measuring(spec, record.room):
+        if record is None:
+            check_origin(file, lambda name: self.registry.get(name) is not None)
+            return
+        if record.finished_at is None or not asks_for_measuring(spec, record.room):
             return
         from tenantry.fleet.gauges import Gauges  # only here does the fleet ask the servers itself
 

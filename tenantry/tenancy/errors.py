@@ -91,10 +91,15 @@ class InvalidInput(TenantryError):
         self.problems = problems
 
 
-def in_full(error: TenantryError) -> str:
-    """What was wrong, with each problem of an input, in one sentence."""
-    problems = error.problems[:_PROBLEMS_SHOWN] if isinstance(error, InvalidInput) else ()
-    return "; ".join((error.message, *(f"{one.path}: {one.message}" if one.path else one.message for one in problems)))
+def in_full(error: TenantryError, *, advice: bool = False) -> str:
+    """What was wrong, with the first problems of an input, in one sentence. advice: and what to do about each."""
+    problems = error.problems if isinstance(error, InvalidInput) else ()
+    shown = [
+        (f"{one.path}: " if one.path else "") + one.message + (f" ({one.hint})" if advice and one.hint else "")
+        for one in problems[:_PROBLEMS_SHOWN]
+    ]
+    more = len(problems) - len(shown)
+    return "; ".join((error.message, *shown, *([f"and {more} more"] if more else [])))
 
 
 class PolicyViolated(InvalidInput):

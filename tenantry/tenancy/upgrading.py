@@ -45,7 +45,8 @@ def wanted(tenant: Tenant, catalogue: Catalogue, running: Version, *, heeded: st
         raise InvalidInput(
             f"the annotation {UPGRADE} asks for {asked}, and the tenant's own file pins {version}",
             source=tenant.metadata.name,
-            hint="change spec.release and spec.templateVersion, or take them out, then ask again",
+            hint=f"take the annotation out (`kubectl annotate tenant {tenant.metadata.name} {UPGRADE}-`), or "
+            "spec.release and spec.templateVersion",
         )
     pinning = pinned.release is not None or pinned.template_version is not None
     return Wanted(version=version, by="spec" if pinning else "annotation", request=text, at_once=at_once)

@@ -68,6 +68,7 @@ def test_a_tenant_cannot_begin_from_one_that_is_not_there(user: User, tmp_path: 
 def test_bad_wishes_are_refused_with_what_to_write(user: User) -> None:
     for arguments, said in (
         (("--backup", "nonsense"), "names nothing that can be restored"),
+        (("--backup", "20200101T000000Z-0a0a0a0a"), "tenantry tenant backups"),
         (("--at", "yesterday"), "names nothing that can be restored"),
         (("--at", "2030-01-01T00:00:00Z", "--backup", "latest"), "exclude each other"),
     ):

@@ -119,7 +119,7 @@ def _told(backups: Backups) -> str:
     if proof is not None and proof.problem:
         said.append(f"{proof.id} did not come back when it was tried: {proof.problem}")
     if proven is not None:
-        said.append(f"{proven.id} was proven by a restore on {proven.at:%Y-%m-%d %H:%M UTC}")
+        said.append(f"the last proof by a restore is of {proven.at:%Y-%m-%d %H:%M UTC}, of backup {proven.id}")
     else:
         said.append("none has been proven by a restore yet")
     return "; ".join(said)

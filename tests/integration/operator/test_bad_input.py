@@ -51,6 +51,17 @@ def test_what_makes_no_sense_is_stalled_with_what_to_change_and_heals_with_it(op
     operated.delete_now(name)
 
 
+def test_nothing_is_made_of_a_tenant_whose_origin_is_not_there(operated: Operated) -> None:
+    name = f"x{secrets.token_hex(4)}"
+    operated.apply(manifest(name, "origin: {tenant: nobody}"))
+    assert "spec.origin.tenant: this cell has no tenant nobody" in operated.stalled(name)
+    selector = {"labelSelector": f"tenantry.dev/tenant={name}"}
+    assert operated.admin.request("GET", "/api/v1/namespaces", query=selector)["items"] == []
+    operated.patch(name, {"spec": {"origin": None}})
+    operated.ready(name)
+    operated.delete_now(name)
+
+
 def test_a_host_has_one_tenant_and_the_other_gets_it_when_that_is_gone(operated: Operated) -> None:
     first, second = (f"x{secrets.token_hex(4)}" for _ in range(2))
     host = f"{first}.example.org"
