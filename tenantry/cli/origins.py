@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tenantry.fleet import Fleet
-from tenantry.fleet.origin import check_origin
+from tenantry.fleet.fitting import check_origin
 from tenantry.fleet.tenant_objects import file_of
 from tenantry.tenancy.document import Document, validate
 from tenantry.tenancy.errors import InvalidInput, RunFailed, raise_together

@@ -18,10 +18,10 @@ from tenantry.engine import EmbeddedEngine
 from tenantry.engine.interface import Engine, Event, OnEvent, Preview, Program, RunResult, Stack
 from tenantry.fleet.deletions import Deletions
 from tenantry.fleet.drifted import findings_of
+from tenantry.fleet.fitting import check_fits
 from tenantry.fleet.home import cell_home
 from tenantry.fleet.manifests import to_files
 from tenantry.fleet.operations import Operations
-from tenantry.fleet.origin import check_origin
 from tenantry.fleet.programs import cell_program, cell_stack, tenant_program, tenant_stack
 from tenantry.fleet.provisioner import DEPROVISIONER, ProvisionerToken
 from tenantry.fleet.registry import Record, Registry
@@ -33,7 +33,6 @@ from tenantry.tenancy.cell import Cell
 from tenantry.tenancy.drift import Finding
 from tenantry.tenancy.errors import (
     Conflict,
-    DependencyUnavailable,
     InvalidInput,
     Locked,
     PolicyViolated,
@@ -43,7 +42,7 @@ from tenantry.tenancy.errors import (
 from tenantry.tenancy.judgement import Judgement
 from tenantry.tenancy.manifest import TenantFile, parse_tenant
 from tenantry.tenancy.resolving import wish
-from tenantry.tenancy.room import asks_for_measuring, over, room_of, roomier, stages, untold, volumes_of
+from tenantry.tenancy.room import room_of, roomier, stages, volumes_of
 from tenantry.tenancy.spec import DatabaseTier, Environment, Installed, TenantSpec
 
 __all__ = ["Applied", "Fleet", "check_test_environment"]
@@ -116,31 +115,9 @@ class Fleet:
         return result
 
     def check_fits(self, file: TenantFile, spec: TenantSpec) -> None:
-        """Refuse a change that takes away what the tenant uses, as measured now, and a new tenant whose origin is not
-        there. Raises InvalidInput with what is wrong, DependencyUnavailable where it should be measured and cannot."""
-        record = self.registry.get(spec.name)
-        if record is None:
-            check_origin(file, lambda name: self.registry.get(name) is not None)
-            return
-        if record.finished_at is None or not asks_for_measuring(spec, record.room):
-            return
-        from tenantry.fleet.gauges import Gauges  # only here does the fleet ask the servers itself
-
-        usage = Gauges(self.cell).usage(spec)
-        problems = over(spec, record.room, usage)
-        if problems:
-            raise InvalidInput(
-                f"tenant {spec.name} does not fit into what it asks for now",
-                source=file.source,
-                problems=problems,
-                hint="nothing was changed: it goes on as it was",
-            )
-        if untold(spec, record.room, usage):
-            raise DependencyUnavailable(
-                f"it cannot be told how much tenant {spec.name} uses, and it asks for less than it has",
-                where="spec.plan",
-                hint="are the cell's MariaDB and RabbitMQ up? Nothing was changed; try again then",
-            )
+        """Refuse a new tenant whose origin is not there, and a change that takes away what the tenant uses, as measured
+        now. Raises InvalidInput with what is wrong, DependencyUnavailable where it should be measured and cannot."""
+        check_fits(file, spec, registry=self.registry, cell=self.cell)
 
     def _run(self, spec: TenantSpec, *, if_changed: bool = False, on_event: OnEvent | None = None) -> RunResult:
         """Run the stack of a claimed tenant, in the order that is safe for its room."""
