@@ -302,6 +302,25 @@ def test_an_ingress_for_one_of_its_hosts_is_found_though_it_carries_no_incarnati
     assert look(systems, mark, host).result == "nothing-left"
 
 
+def test_lists_are_read_to_their_last_page(systems: Systems, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Kubernetes' own kinds the list's metadata comes first, of custom resources last."""
+    monkeypatch.setattr("tenantry.inventory.kubernetes._PAGE", "1")
+    own, custom = systems.core, kubernetes.client.CustomObjectsApi(systems.core.api_client)
+    where = ("tenantry.dev", "v1alpha1", "tenants")
+    spec = {"displayName": "X", "owner": "a@example.com", "plan": "nothing-is-made", "environment": "test"}
+    head = {"apiVersion": "tenantry.dev/v1alpha1", "kind": "Tenant"}
+    names = [f"x{number}-{mark}" for number in range(3)]
+    with ExitStack() as planted:
+        for name in names:
+            own.create_namespaced_config_map("default", {"metadata": {"name": name}})
+            planted.callback(own.delete_namespaced_config_map, name, "default")
+            custom.create_cluster_custom_object(*where, {**head, "metadata": {"name": name}, "spec": spec})
+            planted.callback(custom.delete_cluster_custom_object, *where, name)
+        found = look(systems, mark)
+    expected = [("configmaps", f"default/{name}") for name in names] + [("tenants", name) for name in names]
+    assert sorted((one.kind, one.name) for one in found.left) == expected
+
+
 def test_where_nothing_is_planted_nothing_is_found_and_much_was_looked_at(systems: Systems, mark: str) -> None:
     found = look(systems, mark)
     assert found.result == "nothing-left"
