@@ -135,6 +135,13 @@ def _service(live: Mapping[str, Any]) -> Readiness:
     return _READY if balancer.get("ingress") else _waiting("its load balancer has no address")
 
 
+def _quota(live: Mapping[str, Any]) -> Readiness:
+    hard = (live.get("status") or {}).get("hard")
+    if hard and hard != (live.get("spec") or {}).get("hard"):  # a claim that grows is still measured by the former one
+        return _waiting("its controller has not seen the change yet")
+    return _READY
+
+
 def _namespace(live: Mapping[str, Any]) -> Readiness:
     phase = (live.get("status") or {}).get("phase")
     return _READY if phase == "Active" else _waiting(f"its phase is {phase}")
@@ -157,6 +164,7 @@ _JUDGES: dict[str, Callable[[Mapping[str, Any]], Readiness]] = {
     "Namespace": _namespace,
     "PersistentVolumeClaim": _claim,
     "Pod": _pod,
+    "ResourceQuota": _quota,
     "Service": _service,
     "StatefulSet": _stateful_set,
 }

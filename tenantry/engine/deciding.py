@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tenantry.engine.checkpoint import Recorded
-from tenantry.engine.cluster import ApiError
+from tenantry.engine.cluster import ApiError, as_ours
 from tenantry.engine.desired import DesiredResource
 from tenantry.engine.dynamic_resources import DynamicResources
 from tenantry.engine.effects import kubernetes_effect
@@ -21,11 +21,12 @@ from tenantry.engine.kubernetes_resources import Reference, field_manager, is_ou
 from tenantry.engine.plan import Step
 from tenantry.engine.properties import matches
 from tenantry.engine.reach import Reach
-from tenantry.tenancy.errors import Conflict, RunFailed
+from tenantry.tenancy.errors import Conflict
 
 __all__ = ["Decider"]
 
 _ENDING = "it is being deleted"
+_OVER_QUOTA = "exceeded quota"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +151,10 @@ class Decider:
         try:
             result: dict[str, Any] | None = cluster.apply(body, step.manager, dry_run=True)
         except ApiError as error:
+            if error.status == 403 and _OVER_QUOTA in str(error):
+                return replace(step, ask=None)  # this run may raise the quota first
             if error.status != 422 or not cluster.allows_new(body):
-                raise RunFailed(f"{reference}: {error}", where=str(reference)) from error
+                raise as_ours(error, where=str(reference)) from error
             result = None  # as a new object it is fine, so it is the change that is not
         final = after_dry_run(step.ask, step.inputs, step.live, result)
         step = replace(step, change=_change(wanted, final), ask=None)

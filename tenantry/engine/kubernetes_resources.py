@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tenantry.engine.cluster import ApiError, Cluster, Kind
+from tenantry.engine.cluster import ApiError, Cluster, Kind, as_ours
 from tenantry.engine.effects import WHOLE
 from tenantry.engine.properties import plain
-from tenantry.tenancy.errors import Conflict, RunFailed, TenantryError
+from tenantry.tenancy.errors import Conflict, RunFailed
 
 __all__ = [
     "KubernetesResources",
@@ -126,7 +126,7 @@ class KubernetesResources:
         try:
             return self._cluster.get(kind.path(reference.namespace, reference.name))
         except ApiError as error:
-            raise _failed(reference, error) from error
+            raise as_ours(error, where=str(reference)) from error
 
     def observe(self, references: set[Reference], own_namespaces: set[str]) -> dict[Reference, dict[str, Any]]:
         """Live objects at the given places, and all of the same kinds in `own_namespaces` (one list per kind).
@@ -257,7 +257,7 @@ class KubernetesResources:
                     where=str(reference),
                     hint="look at it; delete it by hand if it is not needed, then run again",
                 ) from error
-            raise _failed(reference, error) from error
+            raise as_ours(error, where=str(reference)) from error
         deadline = time.monotonic() + timeout_s
         wait_s = _POLL_S / 4
         while (live := self.get(reference)) is not None:
@@ -339,10 +339,6 @@ def _union(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def _is_creators(entry: Mapping[str, Any]) -> bool:
     return entry.get("manager") == _CREATOR and entry.get("operation") == "Update" and not entry.get("subresource")
-
-
-def _failed(reference: Reference, error: ApiError) -> TenantryError:
-    return RunFailed(f"{reference}: {error}", where=str(reference))
 
 
 def _why_stuck(live: Mapping[str, Any]) -> str:

@@ -173,6 +173,21 @@ def test_a_change_of_plan_is_refused_with_what_is_over_then_done_in_a_safe_order
     operated.until(lambda: operated.condition(queued, ConditionType.READY) == "True")
 
 
+def test_volumes_grow_with_a_larger_plan_though_the_former_quota_has_no_room_for_them(operated: Operated) -> None:
+    name = operated.create(plan="starter")
+    namespace = operated.names(name).namespace
+
+    def sizes() -> dict[str, str]:
+        found = operated.kubernetes.request("GET", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")["items"]
+        return {one["metadata"]["name"]: one["spec"]["resources"]["requests"]["storage"] for one in found}
+
+    before = sizes()
+    operated.edit(name, plan="growth")
+    operated.until(lambda: operated.settled(name) and sizes() != before)
+    operated.until(lambda: operated.condition(name, ConditionType.READY) == "True")
+    assert sizes() == {"files": "25Gi", "images": "10Gi", "imports": "5Gi"}
+
+
 def _quota(operated: Operated, namespace: str) -> int:
     found = operated.kubernetes.request("GET", f"/api/v1/namespaces/{namespace}/resourcequotas/tenant")
     return int(found["spec"]["hard"]["pods"])
