@@ -28,13 +28,22 @@ from tenantry.engine.cluster import Cluster
 from tenantry.fleet import Fleet, Record
 from tenantry.fleet.operations import Operations
 from tenantry.tenancy.cell import Cell
-from tenantry.tenancy.conditions import Condition
+from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
 from tenantry.tenancy.lifecycle import Claim, Expiry, Verb
 from tenantry.tenancy.manifest import TenantFile
 from tenantry.tenancy.model import Tenant
 from tenantry.tenancy.spec import TenantSpec
 
-__all__ = ["Action", "Cancellation", "Context", "ModuleState", "Outcome", "TellsStatus"]
+__all__ = ["Action", "Cancellation", "Context", "ModuleState", "Outcome", "TellsStatus", "waits_for_a_hand"]
+
+
+def waits_for_a_hand(reason: Reason, message: str) -> tuple[Condition, Condition]:
+    """What an action says that has given up until somebody does what `message` tells."""
+    settled = "it waits for a hand, see Stalled"
+    return (
+        Condition(type=ConditionType.STALLED, status=Status.TRUE, reason=reason, message=message),
+        Condition(type=ConditionType.RECONCILING, status=Status.FALSE, reason=Reason.SETTLED, message=settled),
+    )
 
 
 class Cancellation(Event):

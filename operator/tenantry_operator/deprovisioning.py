@@ -13,6 +13,7 @@ from typing import Any
 
 from tenantry.deprovisioning import Deprovisioning, Lingering
 from tenantry.engine.cluster import ApiError
+from tenantry.fleet.field_owners import APPLIER, adopted
 from tenantry.fleet.tenant_objects import path_of
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
 from tenantry.tenancy.deletion import DELETE, DELETE_NOW, INCARNATION, UNDELETE, Deletion, Step, decide
@@ -130,10 +131,14 @@ def _make_anew(context: Context) -> None:
         "spec": context.body["spec"],
     }
     try:
-        context.kubernetes.request("POST", path_of(), body=body)
+        made = context.kubernetes.request("POST", path_of(), query={"fieldManager": APPLIER}, body=body)
     except ApiError as error:
         if error.status != 409:  # somebody was faster
             raise
+        return
+    # Noted as applied: else applying the tenant's file again would meet somebody else's fields, though of our name.
+    change = {"metadata": {"uid": made["metadata"]["uid"], "managedFields": adopted(made, everybody=False)}}
+    context.kubernetes.request("PATCH", path, body=change, content_type=_MERGE)
 
 
 def _asked(context: Context) -> Condition:

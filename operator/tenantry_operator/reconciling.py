@@ -29,7 +29,7 @@ from tenantry_operator.observing import Observed, modules_in, observe
 from tenantry_operator.queueing import Queue
 from tenantry_operator.rendering import status_of
 from tenantry_operator.tracing import span, trace_id
-from tenantry_operator.trouble import Trouble, Troubles, worst
+from tenantry_operator.trouble import Trouble, Troubles, wish_of, worst
 
 __all__ = ["Reconciler"]
 
@@ -141,15 +141,15 @@ class Reconciler:
     def _look(self, name: str, body: Mapping[str, Any]) -> tuple[str, timedelta | None]:
         now = datetime.now(UTC)
         found = observe(body, self._fleet, now)
-        generation = int(body["metadata"].get("generation") or 1)
+        wish = wish_of(body["metadata"])
         made = found.record is not None and found.record.finished_at is not None
         modules = modules_in(self._kubernetes, found.namespace) if made else ()
         cancelled = Cancellation()
         context = self._context(name, found, modules, cancelled, now)
         claims = [(action, claim) for action in self._actions if (claim := action.claim(context)) is not None]
         self._troubles.settle(name, [claim.verb for _, claim in claims], now)
-        troubles = self._troubles_of(name, found, generation, now)
-        held = [claim for _, claim in claims if any(one.holds_back(claim.verb, generation, now) for one in troubles)]
+        troubles = self._troubles_of(name, found, wish, now)
+        held = [claim for _, claim in claims if any(one.holds_back(claim.verb, wish, now) for one in troubles)]
         decision = decide(
             (claim for _, claim in claims if claim not in held),
             now,
@@ -180,7 +180,7 @@ class Reconciler:
             # Before the first effect: from now on the object cannot go before what was made of it has gone.
             self._tenants.set_finalizers(body, [*finalizers, FINALIZER])
             raise Stale
-        generation = int(body["metadata"].get("generation") or 1)
+        wish = wish_of(body["metadata"])
         reason = Reason.PROVISIONING if action.verb is Verb.PROVISION else Reason.WORKING
         self._render(context, found, trouble, working=(reason, decision.why))
         teller = _Teller(lambda told: self._render(context, found, trouble, working=(reason, told)), name)
@@ -188,9 +188,9 @@ class Reconciler:
         try:
             outcome = self._run(name, action, context)
         except TenantryError as error:
-            return self._failed(name, action.verb, error, generation)
+            return self._failed(name, action.verb, error, wish)
         self._troubles.healed(name, action.verb)
-        self._sick(name, sick=bool(self._troubles.of(name, generation)))
+        self._sick(name, sick=bool(self._troubles.of(name, wish)))
         if outcome.release_finalizer:
             self._release(name)
             return f"{action.verb}: {outcome.sentence}", None
@@ -217,10 +217,8 @@ class Reconciler:
                 self._running.pop(name, None)
             self._metrics.actions.labels(verb=action.verb.value).observe(time.perf_counter() - started)
 
-    def _failed(self, name: str, verb: Verb, error: TenantryError, generation: int) -> tuple[str, timedelta | None]:
-        trouble = self._troubles.failed(
-            name, verb, error, generation=generation, now=datetime.now(UTC), jitter=_random.random()
-        )
+    def _failed(self, name: str, verb: Verb, error: TenantryError, wish: str) -> tuple[str, timedelta | None]:
+        trouble = self._troubles.failed(name, verb, error, wish=wish, now=datetime.now(UTC), jitter=_random.random())
         self._sick(name, sick=True)
         self._metrics.retries.labels(reason=error.code).inc()
         return f"{verb} failed (attempt {trouble.attempts}): {trouble.told}", timedelta()
@@ -254,13 +252,13 @@ class Reconciler:
             now=now,
         )
 
-    def _troubles_of(self, name: str, found: Observed, generation: int, now: datetime) -> tuple[Trouble, ...]:
+    def _troubles_of(self, name: str, found: Observed, wish: str, now: datetime) -> tuple[Trouble, ...]:
         """What is known to be wrong: that it cannot be accepted, and what failed last of each verb."""
         if found.problem is None:
             self._troubles.healed(name, None)
-        elif not any(one.verb is None and now < one.again_at for one in self._troubles.of(name, generation)):
-            self._troubles.failed(name, None, found.problem, generation=generation, now=now, jitter=_random.random())
-        return self._troubles.of(name, generation)
+        elif not any(one.verb is None and now < one.again_at for one in self._troubles.of(name, wish)):
+            self._troubles.failed(name, None, found.problem, wish=wish, now=now, jitter=_random.random())
+        return self._troubles.of(name, wish)
 
     def _rest(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from tenantry.tenancy.conditions import Reason
 from tenantry.tenancy.errors import (
@@ -21,7 +23,7 @@ from tenantry.tenancy.errors import (
 )
 from tenantry.tenancy.lifecycle import Verb
 
-__all__ = ["ATTEMPTS", "Trouble", "Troubles", "another", "worst"]
+__all__ = ["ATTEMPTS", "Trouble", "Troubles", "another", "wish_of", "worst"]
 
 ATTEMPTS = 5
 """Failures in a row after which a tenant is stalled. It is still tried again, at the longest delay."""
@@ -29,32 +31,40 @@ _FIRST = timedelta(seconds=2)
 _LONGEST = {True: timedelta(minutes=1), False: timedelta(minutes=10)}
 """By whether only a dependency is missing: that costs nobody anything to ask for again."""
 _NEEDS_A_HAND = (InvalidInput, Conflict, Unsupported, StateCorrupt)
+_OURS = "tenantry.dev/"
 _LOOK_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """attempts: failures in a row of one verb on one generation of the object. verb None: it cannot be accepted.
+    """attempts: failures in a row of one verb at one wish (`wish_of`). verb None: it cannot be accepted.
     told: the error as a sentence with the next action."""
 
     verb: Verb | None
-    generation: int
+    wish: str
     attempts: int
     stalled: bool
     reason: Reason
     told: str
     again_at: datetime
 
-    def holds_back(self, verb: Verb, generation: int, now: datetime) -> bool:
+    def holds_back(self, verb: Verb, wish: str, now: datetime) -> bool:
         """Whether this verb has to wait: another verb and an edited object have not."""
-        return self.verb is verb and self.generation == generation and now < self.again_at
+        return self.verb is verb and self.wish == wish and now < self.again_at
+
+
+def wish_of(metadata: Mapping[str, Any]) -> str:
+    """What an object asks for, to tell an edited one: its generation, which annotations do not change, and those of
+    ours."""
+    ours = {key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_OURS)}
+    return json.dumps([metadata.get("generation"), ours], sort_keys=True)
 
 
 def another(
-    error: TenantryError, earlier: Trouble | None, *, verb: Verb | None, generation: int, now: datetime, jitter: float
+    error: TenantryError, earlier: Trouble | None, *, verb: Verb | None, wish: str, now: datetime, jitter: float
 ) -> Trouble:
     """The trouble after one more failure. jitter: a random number from 0 to 1, which spreads the tries."""
-    attempts = earlier.attempts if earlier and (earlier.verb, earlier.generation) == (verb, generation) else 0
+    attempts = earlier.attempts if earlier and (earlier.verb, earlier.wish) == (verb, wish) else 0
     attempts += 1
     if isinstance(error, _NEEDS_A_HAND):
         stalled, delay = True, _LOOK_AGAIN
@@ -64,7 +74,7 @@ def another(
         delay = min(_FIRST * 3 ** min(attempts - 1, 8), _LONGEST[missing])
     return Trouble(
         verb=verb,
-        generation=generation,
+        wish=wish,
         attempts=attempts,
         stalled=stalled,
         reason=_reason(error),
@@ -86,21 +96,21 @@ class Troubles:
         self._of: dict[str, dict[Verb | None, Trouble]] = {}
         self._lock = threading.Lock()
 
-    def of(self, name: str, generation: int) -> tuple[Trouble, ...]:
+    def of(self, name: str, wish: str) -> tuple[Trouble, ...]:
         """Those of the object as it is; an edited one begins anew."""
         with self._lock:
-            kept = {verb: one for verb, one in self._of.get(name, {}).items() if one.generation == generation}
+            kept = {verb: one for verb, one in self._of.get(name, {}).items() if one.wish == wish}
             self._keep(name, kept)
             return tuple(kept.values())
 
     def failed(
-        self, name: str, verb: Verb | None, error: TenantryError, *, generation: int, now: datetime, jitter: float
+        self, name: str, verb: Verb | None, error: TenantryError, *, wish: str, now: datetime, jitter: float
     ) -> Trouble:
         """Note one more failure. verb None: the object cannot be accepted."""
         with self._lock:
             mine = self._of.setdefault(name, {})
             earlier = mine.get(verb) if verb is not None else None
-            mine[verb] = another(error, earlier, verb=verb, generation=generation, now=now, jitter=jitter)
+            mine[verb] = another(error, earlier, verb=verb, wish=wish, now=now, jitter=jitter)
             return mine[verb]
 
     def healed(self, name: str, verb: Verb | None) -> None:

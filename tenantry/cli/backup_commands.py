@@ -225,10 +225,14 @@ def _wanted(backup: str | None, at: str | None) -> tuple[str, Goal]:
 
 
 def _refuse_unknown(fleet: Fleet, spec: TenantSpec, goal: Goal) -> None:
-    """Raises InvalidInput for a backup that is not in the store, where this machine sees into it. The one who restores
-    looks in any case."""
+    """Raises InvalidInput for a backup that is not in the store, where this machine sees into it, InvalidInput or
+    Unsupported for a moment that there is no way to. The one who restores looks in any case."""
     from tenantry.recovery.backing_up import BackingUp
 
+    if goal.at is not None:
+        from tenantry.recovery.point_in_time import check_moment
+
+        check_moment(spec, goal.at)
     if goal.backup is None:
         return
     try:

@@ -21,6 +21,7 @@ from tenantry.cli.validity_table import print_validities, validity_documents
 from tenantry.fleet.home import cell_home, home
 from tenantry.fleet.programs import build
 from tenantry.local import LocalPlatform, Nodes, Operated
+from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.manifest import load_cell
 from tenantry.tenancy.physical_standing import PhysicalStanding
 
@@ -100,9 +101,13 @@ def status(name: NameOption = "default", as_json: JsonOption = False) -> None:
     """Ask each part how it is, until when its certificates and tokens are good (`up` renews them in time), and for its
     physical backups.
 
-    Exit code 3 when any part is not running.
+    Exit code 3 when any part is not running, or there is no platform.
     """
     platform = LocalPlatform(name)
+    if not platform.exists:
+        raise DependencyUnavailable(
+            f"there is no local platform {name!r} on this machine", hint="start one with `tenantry local up`"
+        )
     parts, physical = platform.status(), _physical(platform)
     if as_json:
         validities = validity_documents(platform.validities())

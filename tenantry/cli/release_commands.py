@@ -100,7 +100,9 @@ def _here(
         if target == record.running:
             if last is not None and last.failed:
                 releasing.dismiss(name)
-            _show(name, f"runs {record.running} already", None, as_json=as_json)
+            pinned = parse_tenant(record.manifest, source=record.source).tenant.spec.release
+            already = f"runs {record.running} already{', which its file pins' if pinned else ''}"
+            _show(name, already, None, as_json=as_json)
             return
         if not now:
             _require_open_window(fleet, record)
@@ -201,7 +203,8 @@ def _by_operator(
     if target != running:
         check_path(workload, fleet.catalogue, running, target)
     elif (read(status.get("conditions") or (), ConditionType.RELEASED) or {}).get("status") == Status.TRUE:
-        _show(name, f"runs {running} already", None, as_json=as_json)
+        pinned = ", which its file pins" if spec.get("release") else ""
+        _show(name, f"runs {running} already{pinned}", None, as_json=as_json)
         return
     text = f"{target.release} template={version}{' now' if now else ''} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     cluster.request(
@@ -252,7 +255,7 @@ def _late(name: str, timeout_s: int) -> TenantryError:
     return DependencyUnavailable(
         f"the release of {name} has not ended after {timeout_s} s; nothing is lost",
         where=name,
-        hint=f"`tenantry tenant upgrade {name}` goes on waiting",
+        hint=f"`tenantry tenant upgrade {name}` goes on waiting; --now does not wait for its maintenance window",
     )
 
 

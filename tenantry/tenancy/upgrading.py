@@ -41,7 +41,7 @@ def wanted(tenant: Tenant, catalogue: Catalogue, running: Version, *, heeded: st
         release=pinned.release or asked.release,
         template_version=pinned.template_version or asked.template_version,
     )
-    if request.strip() and version != asked:
+    if version != asked != running:  # a wish for what runs is fulfilled
         raise InvalidInput(
             f"the annotation {UPGRADE} asks for {asked}, and the tenant's own file pins {version}",
             source=tenant.metadata.name,

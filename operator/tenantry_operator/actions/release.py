@@ -16,9 +16,9 @@ from tenantry.tenancy.errors import InvalidInput
 from tenantry.tenancy.lifecycle import Claim, Stage, Verb
 from tenantry.tenancy.release import told
 from tenantry.tenancy.spec import Activity
-from tenantry.tenancy.upgrading import Wanted, due, standing_failure, wanted
+from tenantry.tenancy.upgrading import Wanted, check_path, due, standing_failure, wanted
 from tenantry.tenancy.window import opens_at, parse_window
-from tenantry_operator.contract import Context, Outcome
+from tenantry_operator.contract import Context, Outcome, waits_for_a_hand
 
 __all__ = ["Release"]
 
@@ -115,10 +115,14 @@ def _pins_another(context: Context, last: journal.Release) -> bool:
 
 
 def _wanted(context: Context, last: journal.Release | None) -> Wanted | None:
+    """Raises InvalidInput for a wish that makes no sense."""
     if context.file is None or context.record is None:
         return None
-    heeded = last.request if last is not None else ""
-    return wanted(context.file.tenant, context.fleet.catalogue, context.record.running, heeded=heeded)
+    tenant, catalogue, running = context.file.tenant, context.fleet.catalogue, context.record.running
+    want = wanted(tenant, catalogue, running, heeded=last.request if last is not None else "")
+    if due(want, running, last):  # what there is no way to is said at once, not when the window opens
+        check_path(tenant.spec.workload, catalogue, running, want.version)
+    return want
 
 
 def _begins_at(context: Context, *, at_once: bool) -> datetime:
@@ -138,13 +142,7 @@ def _failed(context: Context, failed: journal.Release) -> tuple[Condition, ...]:
     )
     return (
         _released(Status.FALSE, Reason.RELEASE_FAILED, message),
-        Condition(type=ConditionType.STALLED, status=Status.TRUE, reason=Reason.RELEASE_FAILED, message=message),
-        Condition(
-            type=ConditionType.RECONCILING,
-            status=Status.FALSE,
-            reason=Reason.SETTLED,
-            message="it waits for a hand, see Stalled",
-        ),
+        *waits_for_a_hand(Reason.RELEASE_FAILED, message),
     )
 
 

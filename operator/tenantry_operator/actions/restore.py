@@ -6,17 +6,20 @@ again, until another wish is made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from tenantry.fleet.operations import ORIGIN
 from tenantry.recovery.restoring import KIND, Restoring, refuse, restoration_of
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status
+from tenantry.tenancy.deletion import DELETE
 from tenantry.tenancy.errors import Conflict, InvalidInput, Unsupported
 from tenantry.tenancy.lifecycle import Claim, Stage, Verb
 from tenantry.tenancy.recovery import RESTORE, Restoration, next_step, parse_goal
 from tenantry.tenancy.spec import Activity
-from tenantry_operator.contract import Context, Outcome
+from tenantry_operator.contract import Context, Outcome, waits_for_a_hand
 
 __all__ = ["Restore"]
 
@@ -83,6 +86,11 @@ class Restore:
             message = f"{journal.goal} is being brought back, next: {next_step(journal)}"
             return (_condition(Status.FALSE, Reason.RESTORING, message, journal.asked),)
         if journal.problem:
+            if _wish(context).origin is not None and not context.deleting and DELETE not in _annotations(context):
+                told = f"its data did not come: {journal.problem}"
+                hint = "change spec.origin, or take it out to begin with nothing"
+                given_up = _condition(Status.FALSE, Reason.RESTORE_GIVEN_UP, told, journal.asked)
+                return (given_up, *waits_for_a_hand(Reason.RESTORE_GIVEN_UP, f"{told}; {hint}"))
             return (_condition(Status.FALSE, Reason.RESTORE_GIVEN_UP, _told(journal), journal.asked),)
         return (_condition(Status.TRUE, Reason.RESTORED, _told(journal), journal.asked),)
 
@@ -97,8 +105,12 @@ def _wish(context: Context) -> _Wish:
             return _Wish(
                 kind=ORIGIN, asked=f"{origin.tenant} {origin.backup}", goal=origin.backup, origin=origin.tenant
             )
-    asked = str((context.body["metadata"].get("annotations") or {}).get(RESTORE) or "")
+    asked = str(_annotations(context).get(RESTORE) or "")
     return _Wish(kind=KIND, asked=asked, goal=asked, origin=None)
+
+
+def _annotations(context: Context) -> Mapping[str, Any]:
+    return context.body["metadata"].get("annotations") or {}
 
 
 def _restoring(context: Context, wish: _Wish) -> Restoring:

@@ -111,6 +111,15 @@ def test_a_tenant_object_is_deleted_taken_back_and_deleted_for_good(systems: Sys
     assert anew.body["spec"] == before.body["spec"]
     assert anew.record is not None
     assert anew.record.incarnation == made.incarnation
+    edited = {**anew.body, "metadata": {"name": made.name}, "spec": {**anew.body["spec"], "displayName": "Edited"}}
+    edited.pop("status", None)
+    connect({}).request(
+        "PATCH",
+        f"{TENANTS}/{made.name}",
+        query={"fieldManager": "tenantry", "dryRun": "All"},
+        body=edited,
+        content_type="application/apply-patch+yaml",
+    )  # as `kubectl apply --server-side` does: no conflict
 
     patch(made, finalizers=[FINALIZER])
     connect({}).request("DELETE", f"{TENANTS}/{made.name}")

@@ -62,6 +62,33 @@ def test_nothing_is_made_of_a_tenant_whose_origin_is_not_there(operated: Operate
     operated.delete_now(name)
 
 
+def test_a_new_tenant_whose_backup_is_not_there_asks_for_a_hand(operated: Operated) -> None:
+    origin, name = (f"x{secrets.token_hex(4)}" for _ in range(2))
+    operated.apply(manifest(origin).replace("{enabled: false}", "{enabled: true}"))
+    operated.ready(origin)
+    operated.apply(manifest(name, f"origin: {{tenant: {origin}, backup: 20200101T000000Z-0a0a0a0a}}"))
+    assert "its data did not come: there is no backup 20200101T000000Z-0a0a0a0a" in operated.stalled(name)
+    for one in (name, origin):
+        operated.delete_now(one)
+
+
+def test_a_release_that_is_not_there_is_said_before_the_window_opens_and_the_next_wish_heals_it(
+    operated: Operated,
+) -> None:
+    name = f"x{secrets.token_hex(4)}"
+    operated.apply(manifest(name, "maintenanceWindow: Sun 01:00-03:00 Europe/Berlin"))
+    running = operated.ready(name)["status"]["release"]
+    operated.patch(name, {"metadata": {"annotations": {"tenantry.dev/upgrade": "9.9.9"}}})
+    assert "no release 9.9.9" in operated.stalled(name)
+    operated.patch(name, {"metadata": {"annotations": {"tenantry.dev/upgrade": f"{running} now"}}})
+    operated.ready(name)
+    operated.patch(name, {"spec": {"release": "6.0.7"}})
+    assert "does not go back" in operated.stalled(name)
+    operated.patch(name, {"spec": {"release": None}})
+    operated.ready(name)
+    operated.delete_now(name)
+
+
 def test_a_host_has_one_tenant_and_the_other_gets_it_when_that_is_gone(operated: Operated) -> None:
     first, second = (f"x{secrets.token_hex(4)}" for _ in range(2))
     host = f"{first}.example.org"

@@ -69,7 +69,7 @@ def test_without_json_it_is_told_as_ever(monkeypatch: pytest.MonkeyPatch, capsys
     assert "Usage: tenantry tenant show" in told.err
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(("policy", "list", "--json"), 0), (("local", "status", "--json"), 0)])
+@pytest.mark.parametrize(("arguments", "code"), [(("policy", "list", "--json"), 0), (("local", "status", "--json"), 3)])
 def test_codes_are_the_same_with_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
