@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Annotated, Any, TypeVar
@@ -225,14 +226,15 @@ def _wanted(backup: str | None, at: str | None) -> tuple[str, Goal]:
 
 
 def _refuse_unknown(fleet: Fleet, spec: TenantSpec, goal: Goal) -> None:
-    """Raises InvalidInput for a backup that is not in the store, where this machine sees into it, InvalidInput or
-    Unsupported for a moment that there is no way to. The one who restores looks in any case."""
+    """Raises InvalidInput for a moment that has not been yet, and for a backup that is not in the store, where this
+    machine sees into it. The one who restores looks in any case."""
     from tenantry.recovery.backing_up import BackingUp
 
     if goal.at is not None:
         from tenantry.recovery.point_in_time import check_moment
 
-        check_moment(spec, goal.at)
+        with suppress(Unsupported):  # the operator's machine may have physical backups that this one does not see
+            check_moment(spec, goal.at)
     if goal.backup is None:
         return
     try:
