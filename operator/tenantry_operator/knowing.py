@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tenantry.tenancy.conditions import ConditionType, Reason, Status
 from tenantry.tenancy.resolving import wish
 from tenantry.tenancy.spec import Activity
-from tenantry_operator.contract import Action, Context, TellsStatus
+from tenantry_operator.contract import Action, Context, ModuleState, TellsStatus
 from tenantry_operator.holding import closed_by
 from tenantry_operator.observing import Observed
 from tenantry_operator.rendering import Known
@@ -54,7 +55,7 @@ def known_of(
         made=made,
         current=current,
         activity=Activity(record.activity) if made and record is not None else None,
-        modules=context.modules,
+        modules=_as_decided(context.modules, names.get("modules") or ()),
         expiry=found.expiry,
         expires_on=day.isoformat() if day is not None else None,
         simulated=context.cell.spec.kubernetes.simulated_nodes,
@@ -64,3 +65,14 @@ def known_of(
         closed_by=closed_by(context, more),
         more=more,
     )
+
+
+def _as_decided(
+    modules: Sequence[ModuleState] | None, rows: Iterable[Mapping[str, Any]]
+) -> tuple[ModuleState, ...] | None:
+    """The modules with as many replicas wanted as they are about to be given: a new one has a single one until then,
+    and is not ready with that where its plan gives it two."""
+    if modules is None:
+        return None
+    decided = {str(row["name"]): int(row["replicas"]) for row in rows}
+    return tuple(replace(one, wanted=max(one.wanted, decided.get(one.name, 0))) for one in modules)

@@ -43,6 +43,14 @@ def test_messages_in_rabbitmq_raise_replicas_and_their_end_lowers_them(operated:
     ], "one event a transition"
 
 
+def test_a_new_tenant_is_ready_once_and_with_all_its_replicas(operated: Operated) -> None:
+    name = operated.create(plan="starter", modules={"messaging-email": {"replicas": {"min": 2, "max": 2}}})
+    assert operated.replicas(name)["messaging-email"] == 2
+    operated.until(lambda: operated.settled(name))
+    (ready,) = operated.events(name, "ModulesReady")
+    assert "every module runs as wanted" in ready
+
+
 def test_rows_of_the_database_transport_raise_replicas_up_to_the_plan(operated: Operated) -> None:
     name = operated.create(plan="starter", modules={"messaging-email": {"replicas": {"min": 1, "max": 2}}})
     operated.sql(name, _TABLE, _ROWS.format(5000))
