@@ -38,11 +38,11 @@ __all__ = ["Action", "Cancellation", "Context", "ModuleState", "Outcome", "Tells
 
 
 def waits_for_a_hand(reason: Reason, message: str) -> tuple[Condition, Condition]:
-    """What an action says that has given up until somebody does what `message` tells."""
+    """That nothing is done any more until somebody does what `message` tells."""
     settled = "it waits for a hand, see Stalled"
     return (
-        Condition(type=ConditionType.STALLED, status=Status.TRUE, reason=reason, message=message),
         Condition(type=ConditionType.RECONCILING, status=Status.FALSE, reason=Reason.SETTLED, message=settled),
+        Condition(type=ConditionType.STALLED, status=Status.TRUE, reason=reason, message=message),
     )
 
 
@@ -117,6 +117,11 @@ class Context:
     @property
     def tenant(self) -> Tenant | None:
         return None if self.file is None else self.file.tenant
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """The Tenant object's: people's wishes among them."""
+        return self.body["metadata"].get("annotations") or {}
 
     @property
     def deleting(self) -> bool:

@@ -7,9 +7,7 @@ wanted, and the object itself goes last.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from tenantry.deprovisioning import Deprovisioning, Lingering
 from tenantry.engine.cluster import ApiError
@@ -92,14 +90,13 @@ class Deprovision:
 
 
 def _wanted(context: Context) -> bool:
-    annotations: Mapping[str, Any] = context.body["metadata"].get("annotations") or {}
     if context.deleting:
-        return UNDELETE not in annotations
-    return DELETE in annotations
+        return UNDELETE not in context.annotations
+    return DELETE in context.annotations
 
 
 def _at_once(context: Context) -> bool:
-    return (context.body["metadata"].get("annotations") or {}).get(DELETE) == DELETE_NOW
+    return context.annotations.get(DELETE) == DELETE_NOW
 
 
 def _make_anew(context: Context) -> None:
@@ -121,9 +118,7 @@ def _make_anew(context: Context) -> None:
             )
         context.cancelled.wait(0.2)
     kept = {key: value for key, value in metadata.items() if key not in (*_LEFT_OUT, "deletionGracePeriodSeconds")}
-    annotations = {
-        key: value for key, value in (kept.get("annotations") or {}).items() if key not in (DELETE, UNDELETE)
-    }
+    annotations = {key: value for key, value in context.annotations.items() if key not in (DELETE, UNDELETE)}
     body = {
         "apiVersion": context.body["apiVersion"],
         "kind": "Tenant",

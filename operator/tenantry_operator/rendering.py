@@ -10,7 +10,7 @@ from typing import Any
 from tenantry.tenancy.conditions import Condition, ConditionType, Reason, Status, read, rendered
 from tenantry.tenancy.lifecycle import Expiry, Stage, phase_of
 from tenantry.tenancy.spec import Activity
-from tenantry_operator.contract import ModuleState
+from tenantry_operator.contract import ModuleState, waits_for_a_hand
 from tenantry_operator.trouble import Trouble
 
 __all__ = ["Known", "status_of"]
@@ -106,21 +106,22 @@ def _ready(known: Known, before: Sequence[Mapping[str, Any]]) -> Condition:
 
 def _progress(known: Known) -> tuple[Condition, Condition]:
     trouble = known.trouble
-    stalled = trouble is not None and trouble.stalled
-    not_stalled = (Reason.NOT_STALLED, "nothing needs a hand")
-    if stalled and trouble is not None:
-        reconciling = (False, (Reason.SETTLED, "it waits for a hand, see Stalled"))
-        held = (True, (trouble.reason, trouble.told))
-    elif known.working is not None:
-        reconciling, held = (True, known.working), (False, not_stalled)
+    if trouble is not None and trouble.stalled:
+        return waits_for_a_hand(trouble.reason, trouble.told)
+    if known.working is not None:
+        reconciling = (True, known.working)
     elif trouble is not None:
         reconciling = (True, (Reason.RETRYING, f"attempt {trouble.attempts} failed, trying again: {trouble.told}"))
-        held = (False, not_stalled)
     else:
-        reconciling, held = (False, (Reason.SETTLED, "nothing is left to do")), (False, not_stalled)
+        reconciling = (False, (Reason.SETTLED, "nothing is left to do"))
     return (
         _condition(ConditionType.RECONCILING, reconciling[0], reconciling[1], reconciling[1]),
-        _condition(ConditionType.STALLED, held[0], held[1], held[1]),
+        Condition(
+            type=ConditionType.STALLED,
+            status=Status.FALSE,
+            reason=Reason.NOT_STALLED,
+            message="nothing needs a hand",
+        ),
     )
 
 

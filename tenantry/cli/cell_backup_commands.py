@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tenantry.cli.opening import open_fleet
+from tenantry.cli.opening import no_platform, open_fleet
 from tenantry.cli.options import LocalOption
 from tenantry.cli.reporting import JsonOption, print_json, say
 from tenantry.fleet.home import home
 from tenantry.fleet.programs import build
 from tenantry.local import LocalPlatform, Operated
-from tenantry.tenancy.errors import DependencyUnavailable
 
 __all__ = ["register"]
 
@@ -56,10 +55,7 @@ def backup(
 
     platform = LocalPlatform(local)
     if not platform.cell_file.exists():
-        raise DependencyUnavailable(
-            f"there is no local platform {local!r} on this machine",
-            hint="other cells are backed up by their own means: docs/cell-backup.md",
-        )
+        raise no_platform(local, hint="other cells are backed up by their own means: docs/cell-backup.md")
     platform.keep_copies(keep_days)
     with open_fleet(None, local, administrator=True) as fleet:
         taken = take(platform, fleet, folder=to, public=key, progress=_quiet if as_json else say)

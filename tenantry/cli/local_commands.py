@@ -14,14 +14,13 @@ from rich.table import Table
 
 from tenantry.cli.asking import YesOption, confirm
 from tenantry.cli.live import LiveRuns
-from tenantry.cli.opening import checking, open_fleet
+from tenantry.cli.opening import checking, no_platform, open_fleet
 from tenantry.cli.physical_table import physical_document, print_physical
 from tenantry.cli.reporting import JsonOption, out, print_json, say
 from tenantry.cli.validity_table import print_validities, validity_documents
 from tenantry.fleet.home import cell_home, home
 from tenantry.fleet.programs import build
 from tenantry.local import LocalPlatform, Nodes, Operated
-from tenantry.tenancy.errors import DependencyUnavailable
 from tenantry.tenancy.manifest import load_cell
 from tenantry.tenancy.physical_standing import PhysicalStanding
 
@@ -105,9 +104,7 @@ def status(name: NameOption = "default", as_json: JsonOption = False) -> None:
     """
     platform = LocalPlatform(name)
     if not platform.exists:
-        raise DependencyUnavailable(
-            f"there is no local platform {name!r} on this machine", hint="start one with `tenantry local up`"
-        )
+        raise no_platform(name, hint="start one with `tenantry local up`")
     parts, physical = platform.status(), _physical(platform)
     if as_json:
         validities = validity_documents(platform.validities())

@@ -23,8 +23,14 @@ from tenantry.tenancy.manifest import load_cell
 __all__ = [
     "checking",
     "find_cell",
+    "no_platform",
     "open_fleet",
 ]
+
+
+def no_platform(local: str, *, hint: str) -> DependencyUnavailable:
+    """The error of a command that needs a local platform of this name. hint: what to do without."""
+    return DependencyUnavailable(f"there is no local platform {local!r} on this machine", hint=hint)
 
 
 def find_cell(cell_file: Path | None, local: str) -> Cell:
@@ -34,10 +40,7 @@ def find_cell(cell_file: Path | None, local: str) -> Cell:
         return load_cell(cell_file)
     platform = LocalPlatform(local)
     if not platform.cell_file.exists():
-        raise DependencyUnavailable(
-            f"there is no local platform {local!r} on this machine",
-            hint="start one with `tenantry local up`, or name your own cell with --cell FILE",
-        )
+        raise no_platform(local, hint="start one with `tenantry local up`, or name your own cell with --cell FILE")
     os.environ.update(platform.environment())
     return load_cell(platform.cell_file)
 

@@ -101,8 +101,7 @@ def _here(
             if last is not None and last.failed:
                 releasing.dismiss(name)
             pinned = parse_tenant(record.manifest, source=record.source).tenant.spec.release
-            already = f"runs {record.running} already{', which its file pins' if pinned else ''}"
-            _show(name, already, None, as_json=as_json)
+            _show(name, _already(record.running, pinned), None, as_json=as_json)
             return
         if not now:
             _require_open_window(fleet, record)
@@ -203,8 +202,7 @@ def _by_operator(
     if target != running:
         check_path(workload, fleet.catalogue, running, target)
     elif (read(status.get("conditions") or (), ConditionType.RELEASED) or {}).get("status") == Status.TRUE:
-        pinned = ", which its file pins" if spec.get("release") else ""
-        _show(name, f"runs {running} already{pinned}", None, as_json=as_json)
+        _show(name, _already(running, spec.get("release")), None, as_json=as_json)
         return
     text = f"{target.release} template={version}{' now' if now else ''} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     cluster.request(
@@ -249,6 +247,10 @@ def _follow(cluster: Cluster, name: str, target: Version, text: str, *, timeout_
 
 
 # -- telling --------------------------------------------------------------------------------------------------------
+
+
+def _already(running: Version, pinned: str | None) -> str:
+    return f"runs {running} already" + (", which its file pins" if pinned else "")
 
 
 def _late(name: str, timeout_s: int) -> TenantryError:

@@ -90,7 +90,7 @@ def _due(context: Context) -> Due | None:
         return None
     return due(
         backups_of(context.operations),
-        asked=str((context.body["metadata"].get("annotations") or {}).get(BACKUP) or ""),
+        asked=str(context.annotations.get(BACKUP) or ""),
         schedule=own_schedule(spec, spec.backup.schedule),
         made_at=record.created_at,
         name=context.name,
@@ -99,7 +99,7 @@ def _due(context: Context) -> Due | None:
 
 def _asked(context: Context) -> str:
     """The wish that has not been served yet, "" for none."""
-    wish = str((context.body["metadata"].get("annotations") or {}).get(BACKUP) or "")
+    wish = str(context.annotations.get(BACKUP) or "")
     return wish if wish != backups_of(context.operations).asked else ""
 
 

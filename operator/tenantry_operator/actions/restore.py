@@ -6,10 +6,8 @@ again, until another wish is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from tenantry.fleet.operations import ORIGIN
 from tenantry.recovery.restoring import KIND, Restoring, refuse, restoration_of
@@ -78,7 +76,8 @@ class Restore:
         return Outcome(sentence=_told(ended))
 
     def conditions(self, context: Context) -> tuple[Condition, ...]:
-        journal = restoration_of(context.operations, _wish(context).kind)
+        wish = _wish(context)
+        journal = restoration_of(context.operations, wish.kind)
         journal = journal or restoration_of(context.operations, ORIGIN)
         if journal is None:
             return ()
@@ -86,7 +85,7 @@ class Restore:
             message = f"{journal.goal} is being brought back, next: {next_step(journal)}"
             return (_condition(Status.FALSE, Reason.RESTORING, message, journal.asked),)
         if journal.problem:
-            if _wish(context).origin is not None and not context.deleting and DELETE not in _annotations(context):
+            if wish.origin is not None and not context.deleting and DELETE not in context.annotations:
                 told = f"its data did not come: {journal.problem}"
                 hint = "change spec.origin, or take it out to begin with nothing"
                 given_up = _condition(Status.FALSE, Reason.RESTORE_GIVEN_UP, told, journal.asked)
@@ -105,12 +104,8 @@ def _wish(context: Context) -> _Wish:
             return _Wish(
                 kind=ORIGIN, asked=f"{origin.tenant} {origin.backup}", goal=origin.backup, origin=origin.tenant
             )
-    asked = str(_annotations(context).get(RESTORE) or "")
+    asked = str(context.annotations.get(RESTORE) or "")
     return _Wish(kind=KIND, asked=asked, goal=asked, origin=None)
-
-
-def _annotations(context: Context) -> Mapping[str, Any]:
-    return context.body["metadata"].get("annotations") or {}
 
 
 def _restoring(context: Context, wish: _Wish) -> Restoring:
